@@ -1,0 +1,134 @@
+"""One interface to every model server, local or remote.
+
+The public names, each loaded at its first use, so that ``import andon`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from andon.budget import CircuitBreakerConfig as CircuitBreakerConfig
+    from andon.budget import CostCircuitBreaker as CostCircuitBreaker
+    from andon.chat import Attempt as Attempt
+    from andon.chat import ChatDelta as ChatDelta
+    from andon.chat import ChatRequest as ChatRequest
+    from andon.chat import ChatResponse as ChatResponse
+    from andon.chat import FinishReason as FinishReason
+    from andon.chat import ResponseFormat as ResponseFormat
+    from andon.chat import Sampling as Sampling
+    from andon.chat import Tool as Tool
+    from andon.chat import ToolCallDelta as ToolCallDelta
+    from andon.chat import Usage as Usage
+    from andon.client import AsyncClient as AsyncClient
+    from andon.client import AsyncResponseStream as AsyncResponseStream
+    from andon.client import Client as Client
+    from andon.client import ResponseStream as ResponseStream
+    from andon.context import ContextWindow as ContextWindow
+    from andon.errors import AndonError as AndonError
+    from andon.errors import AuthenticationError as AuthenticationError
+    from andon.errors import BackendError as BackendError
+    from andon.errors import BadRequestError as BadRequestError
+    from andon.errors import BudgetError as BudgetError
+    from andon.errors import ClientClosedError as ClientClosedError
+    from andon.errors import ConfigurationError as ConfigurationError
+    from andon.errors import ContextOverflowError as ContextOverflowError
+    from andon.errors import ControlTokenError as ControlTokenError
+    from andon.errors import DailyBudgetExceeded as DailyBudgetExceeded
+    from andon.errors import DuplicateNameError as DuplicateNameError
+    from andon.errors import InvalidRequestError as InvalidRequestError
+    from andon.errors import MissingKeyError as MissingKeyError
+    from andon.errors import ModelLoadError as ModelLoadError
+    from andon.errors import PermissionDeniedError as PermissionDeniedError
+    from andon.errors import PluginLoadError as PluginLoadError
+    from andon.errors import PluginWarning as PluginWarning
+    from andon.errors import PrivacyViolation as PrivacyViolation
+    from andon.errors import RateLimitError as RateLimitError
+    from andon.errors import RequestTimeout as RequestTimeout
+    from andon.errors import RequestTooExpensive as RequestTooExpensive
+    from andon.errors import RoleOrderError as RoleOrderError
+    from andon.errors import RoutingError as RoutingError
+    from andon.errors import ServerError as ServerError
+    from andon.errors import SettingsError as SettingsError
+    from andon.errors import StreamInterrupted as StreamInterrupted
+    from andon.errors import TemplateError as TemplateError
+    from andon.errors import TransportError as TransportError
+    from andon.errors import UnknownBackendError as UnknownBackendError
+    from andon.errors import UnknownModelError as UnknownModelError
+    from andon.errors import UnknownPriceError as UnknownPriceError
+    from andon.errors import UnsafeTemplateError as UnsafeTemplateError
+    from andon.errors import UnsupportedParameterError as UnsupportedParameterError
+    from andon.errors import UnsupportedRoleError as UnsupportedRoleError
+    from andon.hookspecs import hookimpl as hookimpl
+    from andon.messages import ChatMessage as ChatMessage
+    from andon.messages import ImagePart as ImagePart
+    from andon.messages import Role as Role
+    from andon.messages import TextPart as TextPart
+    from andon.messages import ToolCall as ToolCall
+    from andon.plugins import PluginInfo as PluginInfo
+    from andon.plugins import Plugins as Plugins
+    from andon.pricing import PriceTable as PriceTable
+    from andon.privacy import PrivacyTier as PrivacyTier
+    from andon.selection import BackendSelector as BackendSelector
+    from andon.settings import Settings as Settings
+    from andon.specs import BackendContext as BackendContext
+    from andon.specs import BackendSpec as BackendSpec
+    from andon.specs import ChatTemplateSpec as ChatTemplateSpec
+    from andon.specs import CommandSpec as CommandSpec
+    from andon.specs import LedgerSpec as LedgerSpec
+    from andon.specs import Locality as Locality
+    from andon.specs import ModelCard as ModelCard
+    from andon.specs import ObserverSpec as ObserverSpec
+    from andon.specs import Price as Price
+    from andon.specs import RouterSpec as RouterSpec
+    from andon.specs import TokenizerSpec as TokenizerSpec
+    from andon.templates import ChatTemplateEngine as ChatTemplateEngine
+    from andon.templates import TemplateFormat as TemplateFormat
+    from andon.tokens import Exactness as Exactness
+    from andon.tokens import TokenCount as TokenCount
+
+__version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOMES = {
+    "budget": "CircuitBreakerConfig CostCircuitBreaker",
+    "chat": "Attempt ChatDelta ChatRequest ChatResponse FinishReason ResponseFormat Sampling "
+    "Tool ToolCallDelta Usage",
+    "client": "AsyncClient AsyncResponseStream Client ResponseStream",
+    "context": "ContextWindow",
+    "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
+    "ClientClosedError ConfigurationError ContextOverflowError ControlTokenError "
+    "DailyBudgetExceeded DuplicateNameError InvalidRequestError MissingKeyError ModelLoadError "
+    "PermissionDeniedError PluginLoadError PluginWarning PrivacyViolation RateLimitError "
+    "RequestTimeout RequestTooExpensive RoleOrderError RoutingError ServerError SettingsError "
+    "StreamInterrupted TemplateError TransportError UnknownBackendError UnknownModelError "
+    "UnknownPriceError UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
+    "hookspecs": "hookimpl",
+    "messages": "ChatMessage ImagePart Role TextPart ToolCall",
+    "plugins": "PluginInfo Plugins",
+    "pricing": "PriceTable",
+    "privacy": "PrivacyTier",
+    "selection": "BackendSelector",
+    "settings": "Settings",
+    "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "
+    "ModelCard ObserverSpec Price RouterSpec TokenizerSpec",
+    "templates": "ChatTemplateEngine TemplateFormat",
+    "tokens": "Exactness TokenCount",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [*_HOME_OF, "__version__"]  # noqa: PLE0604  (a test compares it with the imports above)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'andon' has no attribute {name!r}")
+    value = getattr(import_module(f"andon.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

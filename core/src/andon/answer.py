@@ -1,0 +1,88 @@
+"""Putting the pieces of an answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from andon.chat import Attempt, ChatDelta, ChatResponse, FinishReason, ToolCallDelta, Usage
+from andon.messages import ChatMessage, Role, ToolCall
+
+
+@dataclass(slots=True)
+class _CallPieces:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+    def append(self, delta: ToolCallDelta) -> None:
+        self.id = self.id or delta.id
+        self.name = self.name or delta.name
+        self.arguments.append(delta.arguments)
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer in the making."""
+
+    usage: Usage = Usage()
+    finish_reason: FinishReason | None = None
+    raw_finish_reason: str | None = None
+    request_id: str | None = None
+    started: bool = False
+    _text: list[str] = field(default_factory=list)
+    _reasoning: list[str] = field(default_factory=list)
+    _calls: dict[int, _CallPieces] = field(default_factory=dict)
+
+    def append(self, delta: ChatDelta) -> None:
+        """Add the next piece."""
+        self.started = True
+        if delta.text:
+            self._text.append(delta.text)
+        if delta.reasoning:
+            self._reasoning.append(delta.reasoning)
+        for call in delta.tool_calls:
+            self._calls.setdefault(call.index, _CallPieces()).append(call)
+        if delta.usage is not None:
+            self.usage = delta.usage
+        if delta.finish_reason is not None:
+            self.finish_reason = delta.finish_reason
+            self.raw_finish_reason = delta.raw_finish_reason
+        self.request_id = self.request_id or delta.request_id
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    def message(self) -> ChatMessage:
+        """Return the answer as the assistant's message."""
+        calls = tuple(
+            ToolCall(pieces.id, pieces.name, "".join(pieces.arguments))
+            for _, pieces in sorted(self._calls.items())
+        )
+        reasoning = "".join(self._reasoning) or None
+        return ChatMessage(Role.ASSISTANT, self.text, tool_calls=calls, reasoning=reasoning)
+
+    def response(
+        self, *, backend: str, model: str, cost_usd: Decimal, attempts: Sequence[Attempt]
+    ) -> ChatResponse:
+        """Return the answer as a whole.
+
+        :param backend: who answered.
+        :param model: the model's name there.
+        :param cost_usd: what it cost, in US dollars.
+        :param attempts: every attempt made.
+        """
+        return ChatResponse(
+            message=self.message(),
+            finish_reason=self.finish_reason or FinishReason.STOP,
+            usage=self.usage,
+            cost_usd=cost_usd,
+            backend=backend,
+            model=model,
+            attempts=tuple(attempts),
+            raw_finish_reason=self.raw_finish_reason,
+            request_id=self.request_id,
+        )

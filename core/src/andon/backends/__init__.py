@@ -1,0 +1,71 @@
+"""What serves a model: the contract that every backend keeps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from andon.chat import ChatDelta, ChatRequest
+from andon.specs import ModelCard
+from andon.tokens import TokenCount
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMeasure:
+    """How large a prompt is, and how large it may be.
+
+    :param count: tokens of the rendered prompt, control tokens included.
+    :param card: the model as the backend knows it, its context window first of all.
+    """
+
+    count: TokenCount
+    card: ModelCard
+
+
+class Backend(Protocol):
+    """A server, or an engine in this process, that answers requests.
+
+    Every method may be called from many threads and tasks at once. A method with a leading
+    ``a`` is the same for asyncio, and never blocks the event loop.
+    """
+
+    def models(self) -> Sequence[ModelCard]:
+        """Return the models that can be asked for by name, without loading any."""
+        ...
+
+    def measure(self, request: ChatRequest) -> PromptMeasure | None:
+        """Return the size of the request's prompt, or None where it cannot be known.
+
+        :raises ConfigurationError: the model cannot be loaded.
+        :raises TemplateError: the model's chat template cannot express the messages.
+        """
+        ...
+
+    async def ameasure(self, request: ChatRequest) -> PromptMeasure | None:
+        """Return the size of the request's prompt; see :meth:`measure`."""
+        ...
+
+    def stream(self, request: ChatRequest, timeout: float | None) -> Iterator[ChatDelta]:
+        """Give the answer piece by piece; the last piece has a finish reason and usage.
+
+        Closing the iterator stops the work at once.
+
+        :param request: what to answer.
+        :param timeout: seconds until the whole answer must be there, or None for ever.
+        :raises BackendError: the backend failed.
+        :raises RequestTimeout: the time is over.
+        """
+        ...
+
+    def astream(self, request: ChatRequest, timeout: float | None) -> AsyncIterator[ChatDelta]:
+        """Give the answer piece by piece; see :meth:`stream`."""
+        ...
+
+    def close(self) -> None:
+        """Free everything. A closed backend is not used again."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free everything; see :meth:`close`."""
+        ...

@@ -1,0 +1,177 @@
+"""The two drivers of the corridor: they perform its effects, one in threads, one in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from andon.backends import Backend
+from andon.budget import CostCircuitBreaker
+from andon.chat import ChatDelta, ChatResponse
+from andon.errors import PluginWarning
+from andon.events import Event
+from andon.pipeline import (
+    Abandoned,
+    Clock,
+    Close,
+    Create,
+    Effect,
+    Emit,
+    Measure,
+    Next,
+    Reserve,
+    Send,
+    Settle,
+    Steps,
+    Tell,
+)
+from andon.specs import BackendSpec, ObserverSpec
+
+
+@dataclass(slots=True)
+class World:
+    """What a client's drivers perform effects on.
+
+    :param create: gives the client's one backend of a record, made at its first use.
+    :param breaker: grants spending.
+    :param observers: who is told of events.
+    """
+
+    create: Callable[[BackendSpec], Backend]
+    breaker: CostCircuitBreaker
+    observers: Sequence[ObserverSpec] = ()
+    _silenced: set[str] = field(default_factory=set)
+
+    def perform(self, effect: Effect) -> Any:
+        """Perform an effect that never waits for a backend."""
+        match effect:
+            case Clock():
+                return time.monotonic()
+            case Reserve(amount):
+                return self.breaker.reserve_nano(amount)
+            case Settle(reservation, amount):
+                return reservation.settle_nano(amount)
+            case Tell(event):
+                return self._tell(event)
+        raise AssertionError(f"no driver performs {effect!r}")
+
+    def _tell(self, event: Event) -> None:
+        for observer in self.observers:
+            if observer.name in self._silenced:
+                continue
+            try:
+                observer.observe(event)
+            except Exception as error:  # an observer may raise anything at all
+                self._silenced.add(observer.name)
+                warnings.warn(
+                    f"the observer {observer.name!r} failed and is told no more: "
+                    f"{type(error).__name__}: {error}",
+                    PluginWarning,
+                    stacklevel=2,
+                )
+
+
+def drive(
+    steps: Steps[ChatResponse], world: World, finish: Callable[[ChatResponse], None]
+) -> Generator[ChatDelta, None, None]:
+    """Walk a corridor to its end in this thread.
+
+    Closing the generator closes the backend's stream and settles what it cost.
+
+    :param steps: the corridor.
+    :param world: what to perform its effects on.
+    :param finish: called with the whole answer.
+    :return: the pieces that the corridor hands to the caller.
+    """
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = steps.send(reply) if error is None else steps.throw(error)
+        except StopIteration as end:
+            return finish(end.value)
+        except Abandoned:
+            return None
+        reply = error = None
+        try:
+            if type(effect) is Next:
+                reply = next(effect.stream, None)
+            elif type(effect) is Emit:
+                yield effect.delta
+            else:
+                reply = _perform(effect, world)
+        except GeneratorExit:
+            error = Abandoned()
+        except BaseException as raised:  # even a KeyboardInterrupt must settle what is reserved
+            error = raised
+
+
+def _perform(effect: Effect, world: World) -> Any:
+    match effect:
+        case Create(spec):
+            return world.create(spec)
+        case Measure(backend, request):
+            return backend.measure(request)
+        case Send(backend, request, timeout):
+            return iter(backend.stream(request, timeout))
+        case Close(stream):
+            return _close(stream)
+    return world.perform(effect)
+
+
+def _close(stream: Any) -> None:
+    close = getattr(stream, "close", None)
+    if close is not None:
+        close()
+
+
+async def adrive(
+    steps: Steps[ChatResponse], world: World, finish: Callable[[ChatResponse], None]
+) -> AsyncGenerator[ChatDelta, None]:
+    """Walk a corridor to its end in this task; see :func:`drive`."""
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = steps.send(reply) if error is None else steps.throw(error)
+        except StopIteration as end:
+            finish(end.value)
+            return
+        except Abandoned:
+            return
+        reply = error = None
+        try:
+            if type(effect) is Next:
+                reply = await anext(effect.stream, None)
+            elif type(effect) is Emit:
+                yield effect.delta
+            else:
+                reply = await _aperform(effect, world)
+        except GeneratorExit:
+            error = Abandoned()
+        except BaseException as raised:
+            error = raised
+
+
+async def _aperform(effect: Effect, world: World) -> Any:
+    match effect:
+        case Create(spec):
+            # The first use of a backend may import an engine, which takes a while.
+            return await asyncio.to_thread(world.create, spec)
+        case Measure(backend, request):
+            return await backend.ameasure(request)
+        case Send(backend, request, timeout):
+            return aiter(backend.astream(request, timeout))
+        case Close(stream):
+            return await _aclose(stream)
+    return world.perform(effect)
+
+
+async def _aclose(stream: Any) -> None:
+    aclose = getattr(stream, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -1,0 +1,256 @@
+"""Every error that andon raises, in one tree.
+
+::
+
+    AndonError
+    ├── ConfigurationError            what you asked for is not there, or is not valid
+    │   ├── SettingsError             a settings file, variable or argument is wrong
+    │   ├── UnknownBackendError       no installed plugin offers this backend
+    │   ├── UnknownModelError         the backend has no such model
+    │   ├── MissingKeyError           the backend needs an API key
+    │   ├── DuplicateNameError        two plugins claim one name
+    │   ├── PluginLoadError           the plugin that you asked for is broken
+    │   └── ModelLoadError            a model's file is missing, damaged or of another kind
+    ├── InvalidRequestError           refused here, before anything is sent or spent
+    │   ├── TemplateError             the chat template cannot express these messages
+    │   │   ├── UnsupportedRoleError  it has no place for this role
+    │   │   ├── RoleOrderError        it demands another order of roles
+    │   │   ├── ControlTokenError     a message holds text that would become a control token
+    │   │   └── UnsafeTemplateError   a Jinja template broke out of its limits
+    │   ├── UnsupportedParameterError the backend or model cannot do what was asked
+    │   └── ContextOverflowError      the prompt does not fit into the context window
+    ├── PrivacyViolation              the privacy tier forbids this backend
+    ├── BudgetError
+    │   ├── DailyBudgetExceeded       the day's budget has no room for this request
+    │   ├── RequestTooExpensive       the request could cost more than one request may
+    │   └── UnknownPriceError         nobody knows what the model costs
+    ├── BackendError                  the backend failed or refused
+    │   ├── AuthenticationError       401
+    │   ├── PermissionDeniedError     403
+    │   ├── BadRequestError           400, 413, 422
+    │   ├── RateLimitError            429
+    │   ├── ServerError               5xx
+    │   ├── TransportError            no connection, or a broken one
+    │   ├── RequestTimeout            it took longer than it may
+    │   └── StreamInterrupted         the answer broke off; ``.partial`` holds what had arrived
+    ├── RoutingError                  every candidate failed; ``.attempts`` says how
+    └── ClientClosedError             the client was closed
+    PluginWarning                     a plugin that nobody asked for is broken
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from andon.chat import Attempt
+
+
+class AndonError(Exception):
+    """The root of every error that andon raises on purpose."""
+
+
+class ConfigurationError(AndonError):
+    """What was asked for is not there, or is not valid."""
+
+
+class SettingsError(ConfigurationError):
+    """A settings file, an environment variable or an argument has a wrong value."""
+
+
+class UnknownBackendError(ConfigurationError):
+    """No installed plugin offers the backend."""
+
+
+class UnknownModelError(ConfigurationError):
+    """The backend has no model of this name."""
+
+
+class MissingKeyError(ConfigurationError):
+    """The backend needs an API key, and none was given."""
+
+
+class DuplicateNameError(ConfigurationError):
+    """Two plugins claim the same name."""
+
+
+class PluginLoadError(ConfigurationError):
+    """The plugin that was asked for cannot be used; ``__cause__`` says why."""
+
+
+class ModelLoadError(ConfigurationError):
+    """A model's file is missing, damaged, or not what its name says."""
+
+
+class InvalidRequestError(AndonError, ValueError):
+    """The request was refused before anything was sent or spent."""
+
+
+class TemplateError(InvalidRequestError):
+    """The chat template cannot express these messages."""
+
+
+class UnsupportedRoleError(TemplateError):
+    """The chat template has no place for a role."""
+
+
+class RoleOrderError(TemplateError):
+    """The chat template demands another order of roles."""
+
+
+class ControlTokenError(TemplateError):
+    """A message holds text that the model would read as a control token."""
+
+
+class UnsafeTemplateError(TemplateError):
+    """A Jinja template tried what it may not, or used more than its share."""
+
+
+class UnsupportedParameterError(InvalidRequestError):
+    """The backend or the model cannot do what a parameter asks for."""
+
+
+class ContextOverflowError(InvalidRequestError):
+    """The prompt does not fit into the model's context window.
+
+    :param message: what happened and what to do.
+    :param input_tokens: size of the prompt, in tokens.
+    :param window: size of the model's context window, in tokens.
+    :param reserve: tokens kept free for the answer.
+    """
+
+    def __init__(self, message: str, *, input_tokens: int, window: int, reserve: int) -> None:
+        super().__init__(message)
+        self.input_tokens = input_tokens
+        self.window = window
+        self.reserve = reserve
+
+
+class PrivacyViolation(AndonError):
+    """The privacy tier forbids what was asked for."""
+
+
+class BudgetError(AndonError):
+    """The request was refused to protect a budget; nothing was spent."""
+
+
+class DailyBudgetExceeded(BudgetError):
+    """The day's budget has no room for this request."""
+
+
+class RequestTooExpensive(BudgetError):
+    """The request could cost more than a single request may."""
+
+
+class UnknownPriceError(BudgetError):
+    """Nobody knows what the model costs, so no upper bound can be given."""
+
+
+class BackendError(AndonError):
+    """The backend failed or refused.
+
+    :param message: what happened and what to do.
+    :param backend: name of the backend.
+    :param model: name of the model there.
+    :param status: HTTP status, where there is one.
+    :param code: the provider's own error code.
+    :param request_id: the provider's id of the request, for its support.
+    :param retry_after: seconds after which the provider invites another attempt.
+    """
+
+    #: Whether another backend, or the same one later, may do better.
+    recoverable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        backend: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.backend = backend
+        self.model = model
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class AuthenticationError(BackendError):
+    """The backend did not accept the credentials (401)."""
+
+
+class PermissionDeniedError(BackendError):
+    """The credentials do not allow this (403)."""
+
+
+class BadRequestError(BackendError):
+    """The backend rejects the request as it stands (400, 413, 422)."""
+
+    recoverable = False
+
+
+class RateLimitError(BackendError):
+    """Too many requests or tokens in too short a time (429)."""
+
+
+class ServerError(BackendError):
+    """The backend itself failed (5xx), or an engine inside this process did."""
+
+
+class TransportError(BackendError):
+    """No connection could be made, or it broke before the answer began."""
+
+
+class RequestTimeout(BackendError):
+    """The request took longer than its timeout."""
+
+
+class StreamInterrupted(BackendError):
+    """The answer broke off before its end.
+
+    :param message: what happened.
+    :param partial: the text that had arrived.
+    :param backend: name of the backend.
+    :param model: name of the model there.
+    :param attempts: every attempt that was made for this request.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        partial: str = "",
+        backend: str | None = None,
+        model: str | None = None,
+        attempts: Sequence[Attempt] = (),
+    ) -> None:
+        super().__init__(message, backend=backend, model=model)
+        self.partial = partial
+        self.attempts = tuple(attempts)
+
+
+class RoutingError(AndonError):
+    """Every candidate failed.
+
+    :param message: what happened.
+    :param attempts: every attempt, in order, each with its error.
+    """
+
+    def __init__(self, message: str, *, attempts: Sequence[Attempt] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+
+class ClientClosedError(AndonError):
+    """The client was closed and can serve no more requests."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin is broken; it breaks only whoever asks for it."""

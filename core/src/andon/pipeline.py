@@ -1,0 +1,430 @@
+"""The corridor: the one way that every request takes, front to back.
+
+::
+
+    select → fit → price → reserve → route → send → follow → settle
+
+It does no I/O and reads no clock. It is a generator that yields what it needs next, an
+*effect*, and is sent the answer; a driver performs the effects, in
+:mod:`andon.drivers` once for threads and once for asyncio. So nothing is written twice,
+and a test can perform the effects in a world of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar
+
+from andon.answer import Answer
+from andon.backends import Backend, PromptMeasure
+from andon.budget import Reservation
+from andon.chat import Attempt, ChatDelta, ChatRequest, ChatResponse, Usage
+from andon.context import ContextWindow
+from andon.errors import (
+    AndonError,
+    BackendError,
+    ContextOverflowError,
+    PrivacyViolation,
+    RequestTimeout,
+    RoutingError,
+    StreamInterrupted,
+)
+from andon.events import (
+    AnswerAbandoned,
+    AnswerFinished,
+    AttemptFailed,
+    AttemptStarted,
+    Event,
+)
+from andon.failover import StreamTracker
+from andon.pricing import PriceTable, bound_nano, cost_nano, to_usd
+from andon.routing import Candidate, Router
+from andon.selection import BackendSelector, ModelRef
+from andon.specs import BackendSpec, Price
+
+#: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
+#: The cap is sent to the provider, so that what was reserved is enough.
+DEFAULT_MAX_OUTPUT_TOKENS = 4096
+
+T = TypeVar("T")
+
+
+# -- Effects: what the corridor asks of the world -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Give me this backend. Answer: the client's one :class:`Backend` of that name."""
+
+    spec: BackendSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Measure this prompt. Answer: a :class:`PromptMeasure`, or None."""
+
+    backend: Backend
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Hold this many nano-dollars. Answer: a :class:`Reservation`."""
+
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Pay this many nano-dollars of a reservation. Answer: None."""
+
+    reservation: Reservation
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this request. Answer: a stream for :class:`Next` and :class:`Close`."""
+
+    backend: Backend
+    request: ChatRequest
+    timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Give me the stream's next piece. Answer: a :class:`ChatDelta`, or None at its end."""
+
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close this stream, which may have ended already. Answer: None."""
+
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time is it? Answer: seconds of a clock that never goes back."""
+
+
+@dataclass(slots=True)
+class Emit:
+    """Hand this piece to the caller. Answer: None."""
+
+    # Not frozen: one is made for every token, and a frozen record costs three times as much.
+    delta: ChatDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the observers. Answer: None."""
+
+    event: Event
+
+
+Effect: TypeAlias = Create | Measure | Reserve | Settle | Send | Next | Close | Clock | Emit | Tell
+Steps: TypeAlias = Generator[Effect, Any, T]
+
+
+class Abandoned(BaseException):
+    """The caller closed the stream. Drivers throw it into the corridor, which then tidies up."""
+
+
+# -- What the corridor is given ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The rooms along the corridor, made once for each client.
+
+    :param find_backend: finds a backend's record by its name.
+    :param selector: keeps requests from backends that they must not reach.
+    :param prices: knows what models cost.
+    :param router: puts the candidates in order.
+    """
+
+    find_backend: Callable[[str], BackendSpec]
+    selector: BackendSelector
+    prices: PriceTable
+    router: Router
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller wants.
+
+    :param models: the models that may answer, in order of preference.
+    :param request: the request; its model is replaced by each candidate's.
+    :param timeout: seconds until the whole answer must be there, or None for ever.
+    :param number: the client's own number of the request.
+    """
+
+    models: tuple[ModelRef, ...]
+    request: ChatRequest
+    timeout: float | None = None
+    number: int = 0
+
+
+@dataclass(slots=True)
+class _Trip:
+    """One request on its way: what several stages need to know."""
+
+    order: Order
+    house: House
+    deadline: float | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+# -- The way itself -----------------------------------------------------------------------------
+
+
+def serve(order: Order, house: House) -> Steps[ChatResponse]:
+    """Answer one request. This is the corridor.
+
+    :param order: what the caller wants.
+    :param house: the rooms along the way.
+    :return: effects; at their end, the whole answer.
+    """
+    trip = _Trip(order, house)
+    candidates = house.router.order(_select(trip))
+    if order.timeout is not None:
+        trip.deadline = (yield from _clock()) + order.timeout
+    for candidate in candidates:
+        tracker = StreamTracker(held_back=not order.request.stream)
+        try:
+            return (yield from _attempt(trip, candidate, tracker))
+        except (BackendError, ContextOverflowError) as error:
+            yield from _note_failure(trip, candidate, error)
+            if not (yield from _may_go_on(trip, tracker, error)):
+                raise _final_error(trip, tracker, error) from error
+    raise _all_failed(trip)
+
+
+def _select(trip: _Trip) -> list[Candidate]:
+    """Return the candidates that the privacy tier allows; refuse where none is left."""
+    candidates: list[Candidate] = []
+    refusal: PrivacyViolation | None = None
+    for ref in trip.order.models:
+        spec = trip.house.find_backend(ref.backend)
+        try:
+            trip.house.selector.validate(spec)
+        except PrivacyViolation as error:
+            refusal = refusal or error
+            trip.attempts.append(Attempt(spec.name, ref.model, error))
+        else:
+            candidates.append(Candidate(ref, spec))
+    if refusal is not None and not candidates:
+        raise refusal
+    return candidates
+
+
+def _attempt(trip: _Trip, candidate: Candidate, tracker: StreamTracker) -> Steps[ChatResponse]:
+    """Ask one candidate: fit, price, reserve, send, follow and settle."""
+    backend = yield from _create(candidate.spec)
+    request = trip.order.request
+    if request.model != candidate.ref.model:
+        request = replace(request, model=candidate.ref.model)
+    measure = yield from _measure(backend, request)
+    _fit(measure)
+    price = trip.house.prices.price(
+        candidate.spec.name, candidate.ref.model, candidate.spec.locality
+    )
+    request, bound = _bound(request, measure, price)
+    reservation = yield from _reserve(bound)
+    yield Tell(
+        AttemptStarted(
+            request_id=trip.order.number,
+            backend=candidate.spec.name,
+            model=request.model,
+            input_tokens=None if measure is None else measure.count.tokens,
+        )
+    )
+    answer = Answer()
+    try:
+        yield from _follow(trip, backend, request, tracker, answer)
+    except BaseException as error:
+        yield Settle(reservation, min(bound, _delivered_cost(answer, measure, price)))
+        if isinstance(error, Abandoned):
+            yield Tell(
+                AnswerAbandoned(
+                    request_id=trip.order.number,
+                    backend=candidate.spec.name,
+                    model=request.model,
+                )
+            )
+        raise
+    return (yield from _settle(trip, candidate, answer, price, reservation))
+
+
+def _fit(measure: PromptMeasure | None) -> None:
+    if measure is None or measure.card.context_window is None:
+        return
+    # max_tokens is a ceiling: an answer that meets the window's end first stops there with the
+    # finish reason "length". Only a prompt that leaves no room at all is refused.
+    ContextWindow(measure.card.context_window).check(measure.count.tokens)
+
+
+def _bound(
+    request: ChatRequest, measure: PromptMeasure | None, price: Price
+) -> tuple[ChatRequest, int]:
+    """Return the request, its answer capped where it costs money, and the most it can cost."""
+    if not (price.input or price.output or price.cache_write):
+        return request, 0
+    if request.sampling.max_tokens is None:
+        cap = (measure and measure.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
+        request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
+    tokens = _upper_bound(request) if measure is None else measure.count.tokens
+    return request, bound_nano(price, tokens, request.sampling.max_tokens or 0)
+
+
+def _upper_bound(request: ChatRequest) -> int:
+    """Return a number of tokens that the prompt cannot pass: no token is less than a byte."""
+    texts = [request.prompt or "", *(str(message.to_openai()) for message in request.messages)]
+    texts += [str(tool.to_openai()) for tool in request.tools]
+    return sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in texts)
+
+
+def _follow(
+    trip: _Trip,
+    backend: Backend,
+    request: ChatRequest,
+    tracker: StreamTracker,
+    answer: Answer,
+) -> Steps[None]:
+    """Send the request and follow the stream to its end."""
+    stream = yield from _send(backend, request, (yield from _remaining(trip, request)))
+    fetch = Next(stream)
+    emit = request.stream
+    try:
+        while (delta := (yield fetch)) is not None:
+            answer.append(delta)
+            tracker.append(delta)
+            if emit:
+                yield Emit(delta)
+    finally:
+        yield Close(stream)
+    if answer.finish_reason is None:
+        raise StreamInterrupted(
+            "the answer ended without saying why", partial=answer.text, model=request.model
+        )
+
+
+def _settle(
+    trip: _Trip, candidate: Candidate, answer: Answer, price: Price, reservation: Reservation
+) -> Steps[ChatResponse]:
+    cost = cost_nano(price, answer.usage)
+    yield Settle(reservation, cost)
+    trip.attempts.append(Attempt(candidate.spec.name, candidate.ref.model))
+    response = answer.response(
+        backend=candidate.spec.name,
+        model=candidate.ref.model,
+        cost_usd=to_usd(cost),
+        attempts=trip.attempts,
+    )
+    yield Tell(
+        AnswerFinished(
+            request_id=trip.order.number,
+            backend=response.backend,
+            model=response.model,
+            finish_reason=response.finish_reason,
+            usage=response.usage,
+            cost_usd=response.cost_usd,
+        )
+    )
+    return response
+
+
+def _delivered_cost(answer: Answer, measure: PromptMeasure | None, price: Price) -> int:
+    """Return what a broken answer costs: what the backend reported, else what was delivered."""
+    if answer.usage != Usage():
+        return cost_nano(price, answer.usage)
+    if not answer.started:
+        return 0
+    tokens = 0 if measure is None else measure.count.tokens
+    delivered = len(answer.text.encode("utf-8", "surrogatepass"))
+    return cost_nano(price, Usage(input_tokens=tokens, output_tokens=delivered, estimated=True))
+
+
+# -- When a candidate fails -----------------------------------------------------------------------
+
+
+def _note_failure(trip: _Trip, candidate: Candidate, error: AndonError) -> Steps[None]:
+    backend, model = candidate.spec.name, candidate.ref.model
+    if isinstance(error, BackendError):
+        error.backend = error.backend or backend
+        error.model = error.model or model
+    trip.attempts.append(Attempt(backend, model, error))
+    yield Tell(
+        AttemptFailed(request_id=trip.order.number, backend=backend, model=model, error=error)
+    )
+
+
+def _may_go_on(
+    trip: _Trip, tracker: StreamTracker, error: BackendError | ContextOverflowError
+) -> Steps[bool]:
+    if trip.deadline is not None and (yield from _clock()) >= trip.deadline:
+        return False
+    return isinstance(error, ContextOverflowError) or tracker.may_restart(error)
+
+
+def _final_error(trip: _Trip, tracker: StreamTracker, error: AndonError) -> AndonError:
+    if not tracker.delivered or not isinstance(error, BackendError):
+        return error
+    return StreamInterrupted(
+        f"the answer broke off after {len(tracker.text)} characters: {error}",
+        partial=tracker.text,
+        backend=error.backend,
+        model=error.model,
+        attempts=trip.attempts,
+    )
+
+
+def _all_failed(trip: _Trip) -> AndonError:
+    errors = [attempt.error for attempt in trip.attempts if attempt.error is not None]
+    if len(errors) == 1:
+        return errors[0]
+    listing = "; ".join(f"{a.backend}:{a.model}: {a.error}" for a in trip.attempts)
+    return RoutingError(f"every candidate failed: {listing}", attempts=trip.attempts)
+
+
+# -- Effects with types: each is yielded, and its answer returned --------------------------------
+
+
+def _create(spec: BackendSpec) -> Steps[Backend]:
+    backend: Backend = yield Create(spec)
+    return backend
+
+
+def _measure(backend: Backend, request: ChatRequest) -> Steps[PromptMeasure | None]:
+    measure: PromptMeasure | None = yield Measure(backend, request)
+    return measure
+
+
+def _reserve(amount: int) -> Steps[Reservation]:
+    reservation: Reservation = yield Reserve(amount)
+    return reservation
+
+
+def _send(backend: Backend, request: ChatRequest, timeout: float | None) -> Steps[Any]:
+    return (yield Send(backend, request, timeout))
+
+
+def _clock() -> Steps[float]:
+    now: float = yield Clock()
+    return now
+
+
+def _remaining(trip: _Trip, request: ChatRequest) -> Steps[float | None]:
+    if trip.deadline is None:
+        return None
+    remaining = trip.deadline - (yield from _clock())
+    if remaining <= 0:
+        raise RequestTimeout(
+            f"the timeout of {trip.order.timeout} s was over before the request was sent",
+            model=request.model,
+        )
+    return remaining

@@ -1,0 +1,64 @@
+"""Which backends may serve a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from andon.errors import ConfigurationError, PrivacyViolation
+from andon.privacy import PrivacyTier
+from andon.specs import BackendSpec, Locality
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model at a backend, as a caller names it.
+
+    :param backend: the backend's name.
+    :param model: the model's name there.
+    """
+
+    backend: str
+    model: str
+
+    @classmethod
+    def parse(cls, text: str) -> ModelRef:
+        """Read ``backend:model``, split at the first colon.
+
+        :raises ConfigurationError: the text has another form.
+        """
+        backend, colon, model = text.partition(":") if isinstance(text, str) else ("", "", "")
+        if not (colon and backend and model):
+            raise ConfigurationError(
+                f"a model is named as backend:model, like 'llama-cpp:demo', not {text!r}"
+            )
+        return cls(backend, model)
+
+    def __str__(self) -> str:
+        return f"{self.backend}:{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSelector:
+    """Keeps requests away from backends that they must not reach.
+
+    :param privacy: where the data of a request may go.
+    """
+
+    privacy: PrivacyTier = PrivacyTier.STANDARD
+
+    def with_privacy(self, tier: PrivacyTier | str) -> BackendSelector:
+        """Return a selector for another privacy tier."""
+        return BackendSelector(PrivacyTier(tier))
+
+    def validate(self, spec: BackendSpec) -> None:
+        """Check that a backend may be used.
+
+        :raises PrivacyViolation: its locality is beyond the tier.
+        """
+        if self.privacy.allows(spec.locality):
+            return
+        allowed = ", ".join(place for place in Locality if self.privacy.allows(place))
+        raise PrivacyViolation(
+            f"the privacy tier {self.privacy} does not allow the backend {spec.name!r}, which is "
+            f"{spec.locality}; it allows backends that are {allowed}"
+        )

@@ -1,0 +1,151 @@
+"""Settings: explicit argument > environment > ``andon.toml`` > the user's file > default.
+
+Nothing is read at import. :func:`load` reads; ``Settings()`` is the defaults and reads nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+from andon.errors import SettingsError
+from andon.privacy import PrivacyTier
+
+FILE_NAME = "andon.toml"
+
+#: Environment variables, and the setting that each one gives.
+VARIABLES: Mapping[str, str] = {
+    "ANDON_PRIVACY": "privacy",
+    "ANDON_DAILY_BUDGET_USD": "daily_budget_usd",
+    "ANDON_MAX_REQUEST_COST_USD": "max_request_cost_usd",
+    "ANDON_LEDGER": "ledger",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSettings:
+    """A model's price, in US dollars per million tokens.
+
+    :param input: tokens of the prompt.
+    :param output: tokens of the answer.
+    :param cached_input: tokens of the prompt read from a cache.
+    :param cache_write: tokens of the prompt written to a cache.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What holds for every request of a client.
+
+    :param privacy: where the data of a request may go.
+    :param daily_budget_usd: most that one day may cost, in US dollars.
+    :param max_request_cost_usd: most that one request may cost, in US dollars.
+    :param ledger: URL of the place where spending is kept; in memory where None.
+    :param endpoints: settings of backends, by the backend's name.
+    :param prices: prices by ``backend:model``.
+    :param observers: names of installed plugins whose observers are wanted.
+    :param disable_plugins: names of installed plugins to leave out.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    privacy: PrivacyTier = PrivacyTier.STANDARD
+    daily_budget_usd: Decimal | None = None
+    max_request_cost_usd: Decimal | None = None
+    ledger: str | None = None
+    endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    prices: dict[str, PriceSettings] = field(default_factory=dict)
+    observers: tuple[str, ...] = ()
+    disable_plugins: tuple[str, ...] = ()
+
+
+def load(
+    *,
+    directory: Path | None = None,
+    user_file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read the settings.
+
+    :param directory: where ``andon.toml`` is looked for; the current directory by default.
+    :param user_file: the user's own file; ``andon/andon.toml`` in their configuration folder by
+        default.
+    :param environment: environment variables; the process's own by default.
+    :raises SettingsError: a file cannot be read, or a value is wrong; says which and where.
+    """
+    environment = os.environ if environment is None else environment
+    files = (
+        _user_file(environment) if user_file is None else user_file,
+        (Path.cwd() if directory is None else directory) / FILE_NAME,
+    )
+    settings = Settings()
+    for file in files:
+        if file.is_file():
+            settings = _merge(settings, _read(file), str(file))
+    for variable, name in VARIABLES.items():
+        if environment.get(variable):
+            settings = _merge(settings, {name: environment[variable]}, variable)
+    return settings
+
+
+def override(settings: Settings, **values: Any) -> Settings:
+    """Return settings with some values replaced; None leaves a value as it is.
+
+    :raises SettingsError: a value is wrong.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    return _merge(settings, given, "argument") if given else settings
+
+
+def _user_file(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "andon" / FILE_NAME
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {error}") from error
+
+
+def _merge(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
+    """Lay values over settings; tables are merged entry by entry."""
+    # pydantic is imported only where there is something to check, since that takes longer than
+    # everything else at the start of a program.
+    from pydantic import TypeAdapter, ValidationError
+
+    merged = {name: getattr(settings, name) for name in _names()}
+    for name, value in values.items():
+        old = merged.get(name)
+        both = isinstance(old, dict) and isinstance(value, Mapping)
+        merged[name] = {**old, **value} if both and old is not None else value
+    try:
+        return TypeAdapter(Settings).validate_python(merged)
+    except ValidationError as error:
+        problems = "; ".join(_problem(details) for details in error.errors())
+        raise SettingsError(f"{source}: {problems}") from error
+
+
+def _problem(details: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in details["loc"])
+    if details["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+        known = ", ".join(sorted(_names()))
+        return f"there is no setting {place!r}; the settings are {known}"
+    return f"{place}: {details['msg']}, not {details['input']!r}"
+
+
+def _names() -> list[str]:
+    return [setting.name for setting in fields(Settings)]

@@ -1,0 +1,197 @@
+"""What plugins hand over: frozen records whose ``create`` does the work, later and on demand.
+
+Importing a plugin and reading its records opens no socket, reads no file and imports no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from andon.backends import Backend
+    from andon.budget.ledger import Ledger
+    from andon.events import Event
+    from andon.messages import ChatMessage
+    from andon.routing import Router
+    from andon.tokens import Tokenizer
+
+
+class Locality(StrEnum):
+    """Where the data of a request goes, from near to far."""
+
+    IN_PROCESS = "in-process"
+    LOCAL = "local"
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What is known of a model, before it is loaded or asked.
+
+    :param name: the model's name, as in ``backend:name``.
+    :param backends: names of the backends that can serve it; empty means any.
+    :param context_window: most tokens of prompt and answer together, or None where unknown.
+    :param max_output_tokens: most tokens of one answer, or None where unknown.
+    :param capabilities: what it can do: ``chat``, ``tools``, ``images``, ``json_schema``,
+        ``reasoning``, ``prefill``.
+    :param description: one line for people.
+    :param file: where its weights lie, as a function, so that the file is looked up on demand.
+    """
+
+    name: str
+    backends: tuple[str, ...] = ()
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] = frozenset({"chat"})
+    description: str = ""
+    file: Callable[[], Path] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendContext:
+    """What a backend is created with. Everything that it may know comes through here.
+
+    :param options: the backend's own settings, from ``[endpoints.NAME]`` or ``endpoints=``.
+    :param offline: nothing may leave the machine, a model's download included.
+    :param find_card: the model card for a name, or None.
+    :param cards: all model cards; importing every plugin, so for listings and error messages.
+    :param chat_templates: the chat templates that plugins offer, likewise.
+    :param environment: the environment variables that the backend may read.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    offline: bool = True
+    find_card: Callable[[str], ModelCard | None] = lambda name: None
+    cards: Callable[[], Sequence[ModelCard]] = lambda: ()
+    chat_templates: Callable[[], Sequence[ChatTemplateSpec]] = lambda: ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec:
+    """A backend, as its plugin declares it.
+
+    :param name: the backend's name, the same as its entry point's.
+    :param create: makes the backend; called once a client, at its first use.
+    :param locality: where the data goes if the endpoint is its usual one.
+    :param aliases: other names that it answers to.
+    :param summary: one line for people.
+    :param models: a name to try, as in ``NAME:models[0]``, for help texts.
+    """
+
+    name: str
+    create: Callable[[BackendContext], Backend]
+    locality: Locality
+    aliases: tuple[str, ...] = ()
+    summary: str = ""
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTemplateSpec:
+    """A chat template: how messages become one prompt.
+
+    :param name: the format's name.
+    :param render: writes messages as text; its second argument asks for the generation prompt.
+        It raises :class:`andon.TemplateError` for what the format cannot express.
+    :param control_tokens: texts that the model's tokenizer reads as control tokens or that the
+        format reserves; a message that holds one is refused, or tokenised apart.
+    :param stop: texts at which an answer in this format ends.
+    :param models: glob patterns of names of models that use the format, in lower case.
+    """
+
+    name: str
+    render: Callable[[Sequence[ChatMessage], bool], str]
+    control_tokens: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerSpec:
+    """A tokenizer that counts for models of some names.
+
+    :param name: the tokenizer's name.
+    :param create: makes the tokenizer; called once, at its first use.
+    :param models: glob patterns of ``backend:model``; the longest that matches wins.
+    :param exact: whether its ids are those of the model itself.
+    """
+
+    name: str
+    create: Callable[[], Tokenizer]
+    models: tuple[str, ...]
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSpec:
+    """A routing strategy.
+
+    :param name: the name by which settings choose it.
+    :param create: makes the router from its own settings.
+    """
+
+    name: str
+    create: Callable[[Mapping[str, Any]], Router]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSpec:
+    """A place where spending is kept.
+
+    :param scheme: the scheme of its URLs, as ``sqlite`` in ``sqlite:///spend.db``.
+    :param create: opens the ledger at a URL.
+    """
+
+    scheme: str
+    create: Callable[[str], Ledger]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """A command of the command line.
+
+    :param name: the word after ``andon``.
+    :param summary: one line for the list of commands.
+    :param run: takes the remaining arguments, returns the exit code.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[Sequence[str]], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverSpec:
+    """Someone who is told what happens.
+
+    :param name: the observer's name.
+    :param observe: called with every event, in the thread where it happens; must not block.
+    """
+
+    name: str
+    observe: Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a model costs, in US dollars per million tokens, exact.
+
+    :param input: tokens of the prompt.
+    :param output: tokens of the answer, reasoning included.
+    :param cached_input: tokens of the prompt read from a cache; as ``input`` where None.
+    :param cache_write: tokens of the prompt written to a cache; as ``input`` where None.
+    :param source: where the price comes from, for people.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    source: str = ""
