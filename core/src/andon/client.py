@@ -36,7 +36,7 @@ from andon.pipeline import House, Order, serve
 from andon.plugins import Plugins
 from andon.pricing import PriceTable
 from andon.privacy import PrivacyTier
-from andon.routing import InOrder
+from andon.routing import InOrder, Router
 from andon.selection import BackendSelector, ModelRef
 from andon.settings import PriceSettings, Settings, load, override
 from andon.specs import BackendContext, BackendSpec, ModelCard, Price
@@ -150,22 +150,7 @@ class AsyncResponseStream(AsyncIterator[ChatDelta]):
 
 
 class _BaseClient:
-    """What both clients share: settings, plugins, and the rooms of the corridor.
-
-    :param privacy: where the data of a request may go.
-    :param daily_budget_usd: most that one day may cost, in US dollars.
-    :param max_request_cost_usd: most that one request may cost, in US dollars.
-    :param ledger: where spending is kept: a URL, or a ledger; in memory by default.
-    :param endpoints: settings of backends, by the backend's name.
-    :param prices: prices by ``backend:model``; they go before all others.
-    :param observers: names of installed plugins whose observers are wanted.
-    :param settings: all settings in one; then no file and no environment variable is read.
-    :param discover: whether to look for installed plugins. Without, nothing outside the
-        arguments is read: neither entry points nor files nor the environment.
-    :param plugins: modules or objects that are plugins, asked before installed ones.
-    :raises SettingsError: a setting is wrong.
-    :raises PluginLoadError: one of ``plugins`` is broken.
-    """
+    """What both clients share: settings, plugins, and the rooms of the corridor."""
 
     def __init__(
         self,
@@ -176,11 +161,29 @@ class _BaseClient:
         ledger: Ledger | str | None = None,
         endpoints: Mapping[str, Mapping[str, Any]] | None = None,
         prices: Mapping[str, Price] | None = None,
+        routing: Mapping[str, Any] | None = None,
         observers: Sequence[str] | None = None,
         settings: Settings | None = None,
         discover: bool = True,
         plugins: Sequence[object] = (),
     ) -> None:
+        """Make a client; nothing is opened or loaded before it is needed.
+
+        :param privacy: where the data of a request may go.
+        :param daily_budget_usd: most that one day may cost, in US dollars.
+        :param max_request_cost_usd: most that one request may cost, in US dollars.
+        :param ledger: where spending is kept: a URL, or a ledger; in memory by default.
+        :param endpoints: settings of backends, by the backend's name.
+        :param prices: prices by ``backend:model``; they go before all others.
+        :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings.
+        :param observers: names of installed plugins whose observers are wanted.
+        :param settings: all settings in one; then no file and no environment variable is read.
+        :param discover: whether to look for installed plugins. Without, nothing outside the
+            arguments is read: neither entry points nor files nor the environment.
+        :param plugins: modules or objects that are plugins, asked before installed ones.
+        :raises SettingsError: a setting is wrong.
+        :raises PluginLoadError: one of ``plugins`` is broken.
+        """
         if settings is None:
             settings = load() if discover else Settings()
         self.settings = override(
@@ -189,6 +192,7 @@ class _BaseClient:
             daily_budget_usd=daily_budget_usd,
             max_request_cost_usd=max_request_cost_usd,
             endpoints=endpoints,
+            routing=routing,
             observers=observers,
         )
         self.plugins = Plugins(
@@ -212,7 +216,7 @@ class _BaseClient:
             find_backend=self.plugins.backend,
             selector=BackendSelector(self.settings.privacy),
             prices=PriceTable({**from_settings, **prices}, self.plugins.price),
-            router=InOrder(),
+            router=_find_router(self.settings.routing, self.plugins),
         )
 
     def _build_breaker(self, ledger: Ledger | str | None) -> CostCircuitBreaker:
@@ -306,8 +310,6 @@ class Client(_BaseClient):
     its engines and connections.
     """
 
-    __doc__ += "\n" + (_BaseClient.__doc__ or "").partition("\n")[2]
-
     def chat(
         self, model: Models, messages: Messages, **options: Unpack[RequestOptions]
     ) -> ChatResponse:
@@ -367,8 +369,6 @@ class AsyncClient(_BaseClient):
     A client may be shared by many tasks of one event loop. Close it, or use it in an
     ``async with`` statement, to free its engines and connections.
     """
-
-    __doc__ += "\n" + (_BaseClient.__doc__ or "").partition("\n")[2]
 
     async def chat(
         self, model: Models, messages: Messages, **options: Unpack[RequestOptions]
@@ -471,6 +471,17 @@ def _price(name: str, row: PriceSettings) -> Price:
         cache_write=row.cache_write,
         source=f'settings: prices."{name}"',
     )
+
+
+def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:
+    if not routing:
+        return InOrder()
+    options = dict(routing)
+    name = options.pop("strategy", None)
+    spec = plugins.router(name) if isinstance(name, str) else None
+    if spec is None:
+        raise SettingsError(f"routing.strategy: no plugin offers the routing strategy {name!r}")
+    return spec.create(options)
 
 
 def _open_ledger(place: Ledger | str | None, plugins: Plugins) -> Ledger:

@@ -55,6 +55,8 @@ class Settings:
     :param ledger: URL of the place where spending is kept; in memory where None.
     :param endpoints: settings of backends, by the backend's name.
     :param prices: prices by ``backend:model``.
+    :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings;
+        where empty, models are asked in the caller's order.
     :param observers: names of installed plugins whose observers are wanted.
     :param disable_plugins: names of installed plugins to leave out.
     """
@@ -67,6 +69,7 @@ class Settings:
     ledger: str | None = None
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     prices: dict[str, PriceSettings] = field(default_factory=dict)
+    routing: dict[str, Any] = field(default_factory=dict)
     observers: tuple[str, ...] = ()
     disable_plugins: tuple[str, ...] = ()
 

@@ -1,0 +1,139 @@
+"""The hooks: each is documented with its arguments, and each is exercised here."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from andon import (
+    ChatTemplateSpec,
+    Client,
+    CommandSpec,
+    LedgerSpec,
+    Locality,
+    ModelCard,
+    ObserverSpec,
+    Plugins,
+    Price,
+    RouterSpec,
+    SettingsError,
+    TokenizerSpec,
+    hookimpl,
+    hookspecs,
+)
+from andon.budget import MemoryLedger
+from andon.routing import Candidate
+from andon.testing import ScriptedBackend, plugin_with
+
+HOOKS = {
+    name: list(inspect.signature(function).parameters)
+    for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
+    if name.startswith("andon_")
+}
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "hooks.md"
+
+
+def _plugin(**hooks: Callable[..., Any]) -> ModuleType:
+    module = ModuleType("plugin")
+    for name, function in hooks.items():
+        setattr(module, name, hookimpl(function))
+    return module
+
+
+def _plugins(**hooks: Callable[..., Any]) -> Plugins:
+    return Plugins(discover=False, plugins=[_plugin(**hooks)])
+
+
+def test_every_hook_is_documented_with_its_arguments() -> None:
+    headings = re.findall(r"^## `(\w+)\(([^)]*)\)`$", PAGE.read_text(encoding="utf-8"), re.M)
+    documented = {name: [a for a in arguments.split(", ") if a] for name, arguments in headings}
+    assert documented == HOOKS
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_test(hook: str) -> None:
+    assert f"test_{hook}" in globals()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_docstring_has_the_fixed_form(hook: str) -> None:
+    text = inspect.getdoc(getattr(hookspecs, hook)) or ""
+    assert "Called " in text
+    assert ":return:" in text
+    assert re.findall(r":param (\w+):", text) == HOOKS[hook]
+
+
+def test_andon_register_backends() -> None:
+    plugins = Plugins(discover=False, plugins=[plugin_with(one=ScriptedBackend())])
+    assert list(plugins.backends()) == ["one"]
+
+
+def test_andon_register_model_cards() -> None:
+    plugins = _plugins(andon_register_model_cards=lambda: [ModelCard(name="tiny")])
+    assert [card.name for card in plugins.model_cards()] == ["tiny"]
+
+
+def test_andon_register_chat_templates() -> None:
+    spec = ChatTemplateSpec(name="shout", render=lambda messages, prompt: "HELLO")
+    assert _plugins(andon_register_chat_templates=lambda: [spec]).chat_templates() == [spec]
+
+
+def test_andon_register_tokenizers() -> None:
+    spec = TokenizerSpec(name="bytes", create=lambda: None, models=("*",), exact=False)  # type: ignore[arg-type,return-value]
+    assert _plugins(andon_register_tokenizers=lambda: [spec]).tokenizers() == [spec]
+
+
+def test_andon_price() -> None:
+    price = Price(input=Decimal(1), output=Decimal(1))
+    plugin = _plugin(andon_price=lambda backend, model: price if backend == "paid" else None)
+    paid = plugin_with(locality=Locality.PUBLIC, paid=ScriptedBackend(["a", "b"]))
+    reply = Client(discover=False, plugins=[paid, plugin]).chat("paid:m", "x")
+    assert reply.cost_usd == Decimal("0.000003")
+
+
+def test_andon_register_ledgers() -> None:
+    opened: list[str] = []
+
+    def create(url: str) -> MemoryLedger:
+        opened.append(url)
+        return MemoryLedger()
+
+    plugin = _plugin(andon_register_ledgers=lambda: [LedgerSpec(scheme="mem", create=create)])
+    Client(discover=False, plugins=[plugin], ledger="mem://here")
+    assert opened == ["mem://here"]
+    with pytest.raises(SettingsError, match="unknown scheme 'redis'"):
+        Client(discover=False, plugins=[plugin], ledger="redis://here")
+
+
+class _Reversed:
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = options
+
+    def order(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        return list(reversed(candidates))[: self.options["most"]]
+
+
+def test_andon_register_routers() -> None:
+    spec = RouterSpec(name="reversed", create=_Reversed)
+    plugin = _plugin(andon_register_routers=lambda: [spec])
+    backends = plugin_with(one=ScriptedBackend(), two=ScriptedBackend())
+    routing = {"strategy": "reversed", "most": 1}
+    client = Client(discover=False, plugins=[plugin, backends], routing=routing)
+    assert client.chat(["one:m", "two:m"], "hi").backend == "two"
+    with pytest.raises(SettingsError, match="'random'"):
+        Client(discover=False, routing={"strategy": "random"})
+
+
+def test_andon_register_observers() -> None:
+    spec = ObserverSpec(name="watcher", observe=print)
+    assert _plugins(andon_register_observers=lambda: [spec]).observers() == [spec]
+
+
+def test_andon_register_commands() -> None:
+    spec = CommandSpec(name="dance", summary="dances", run=len)
+    assert _plugins(andon_register_commands=lambda: [spec]).commands() == {"dance": spec}
