@@ -50,7 +50,9 @@ def _plugins(**hooks: Callable[..., Any]) -> Plugins:
 
 
 def test_every_hook_is_documented_with_its_arguments() -> None:
-    headings = re.findall(r"^## `(\w+)\(([^)]*)\)`$", PAGE.read_text(encoding="utf-8"), re.M)
+    headings = re.findall(
+        r"^## `(\w+)\(([^)]*)\)`$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     documented = {name: [a for a in arguments.split(", ") if a] for name, arguments in headings}
     assert documented == HOOKS
 

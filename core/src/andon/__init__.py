@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from andon.chat import ToolCallDelta as ToolCallDelta
     from andon.chat import Usage as Usage
     from andon.client import AsyncClient as AsyncClient
-    from andon.client import AsyncResponseStream as AsyncResponseStream
     from andon.client import Client as Client
-    from andon.client import ResponseStream as ResponseStream
     from andon.context import ContextWindow as ContextWindow
     from andon.errors import AndonError as AndonError
     from andon.errors import AuthenticationError as AuthenticationError
@@ -70,6 +68,8 @@ if TYPE_CHECKING:
     from andon.plugins import Plugins as Plugins
     from andon.pricing import PriceTable as PriceTable
     from andon.privacy import PrivacyTier as PrivacyTier
+    from andon.response_stream import AsyncResponseStream as AsyncResponseStream
+    from andon.response_stream import ResponseStream as ResponseStream
     from andon.selection import BackendSelector as BackendSelector
     from andon.settings import Settings as Settings
     from andon.specs import BackendContext as BackendContext
@@ -95,7 +95,7 @@ _HOMES = {
     "budget": "CircuitBreakerConfig CostCircuitBreaker",
     "chat": "Attempt ChatDelta ChatRequest ChatResponse FinishReason ResponseFormat Sampling "
     "Tool ToolCallDelta Usage",
-    "client": "AsyncClient AsyncResponseStream Client ResponseStream",
+    "client": "AsyncClient Client",
     "context": "ContextWindow",
     "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
     "ClientClosedError ConfigurationError ContextOverflowError ControlTokenError "
@@ -109,6 +109,7 @@ _HOMES = {
     "plugins": "PluginInfo Plugins",
     "pricing": "PriceTable",
     "privacy": "PrivacyTier",
+    "response_stream": "AsyncResponseStream ResponseStream",
     "selection": "BackendSelector",
     "settings": "Settings",
     "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "

@@ -7,22 +7,17 @@ import itertools
 import os
 import threading
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Generator,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 from andon.backends import Backend
 from andon.budget import CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
-from andon.chat import ChatDelta, ChatRequest, ChatResponse, ResponseFormat, Sampling, Tool
+from andon.chat import ChatResponse
 from andon.drivers import World, adrive, drive
 from andon.errors import (
     AndonError,
@@ -31,122 +26,17 @@ from andon.errors import (
     InvalidRequestError,
     SettingsError,
 )
-from andon.messages import Messages, as_messages
+from andon.messages import Messages
+from andon.options import Models, RequestOptions, read_models, read_request
 from andon.pipeline import House, Order, serve
 from andon.plugins import Plugins
 from andon.pricing import PriceTable
 from andon.privacy import PrivacyTier
+from andon.response_stream import AsyncResponseStream, ResponseStream
 from andon.routing import InOrder, Router
-from andon.selection import BackendSelector, ModelRef
+from andon.selection import BackendSelector
 from andon.settings import PriceSettings, Settings, load, override
 from andon.specs import BackendContext, BackendSpec, ModelCard, Price
-
-#: What every entry point takes as a model: one name, or several in order of preference.
-Models = str | Sequence[str]
-
-
-class RequestOptions(TypedDict, total=False):
-    """Keyword arguments of every request.
-
-    ``max_tokens``: most tokens that the answer may have. ``temperature``: 0 always takes the
-    most likely token. ``top_p``: take from the smallest set of tokens whose probabilities add up
-    to this. ``stop``: a text, or several, at which the answer ends. ``seed``: makes the choice
-    repeatable. ``tools``: functions that the model may ask to call, as :class:`andon.Tool` or
-    OpenAI-style dicts. ``tool_choice``: ``"auto"``, ``"none"``, ``"required"``, or one tool's
-    name. ``response_format``: a JSON schema, or OpenAI's dict. ``reasoning_effort``: ``"low"``,
-    ``"medium"`` or ``"high"``. ``continue_final_message``: the answer continues the last
-    message, an assistant's. ``timeout``: seconds until the whole answer must be there.
-    """
-
-    max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    stop: str | Sequence[str] | None
-    seed: int | None
-    tools: Sequence[Tool | Mapping[str, Any]]
-    tool_choice: str
-    response_format: ResponseFormat | Mapping[str, Any] | None
-    reasoning_effort: str | None
-    continue_final_message: bool
-    timeout: float | None
-
-
-class ResponseStream(Iterator[ChatDelta]):
-    """An answer that arrives piece by piece; made by :meth:`Client.stream`.
-
-    Iterate over it, or use it in a ``with`` statement, which closes it. Closing it stops the
-    backend at once.
-    """
-
-    def __init__(self, walk: Callable[[Callable[[ChatResponse], None]], Any]) -> None:
-        self._response: ChatResponse | None = None
-        self._pieces: Generator[ChatDelta, None, None] = walk(self._finish)
-
-    def _finish(self, response: ChatResponse) -> None:
-        self._response = response
-
-    def __iter__(self) -> ResponseStream:
-        return self
-
-    def __next__(self) -> ChatDelta:
-        return next(self._pieces)
-
-    @property
-    def response(self) -> ChatResponse:
-        """The whole answer, once every piece has arrived.
-
-        :raises InvalidRequestError: it has not.
-        """
-        return _finished(self._response)
-
-    def close(self) -> None:
-        """Stop the answer, and free what it uses."""
-        self._pieces.close()
-
-    def __enter__(self) -> ResponseStream:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-class AsyncResponseStream(AsyncIterator[ChatDelta]):
-    """An answer that arrives piece by piece; made by :meth:`AsyncClient.stream`.
-
-    Iterate over it, or use it in an ``async with`` statement, which closes it. Closing it stops
-    the backend at once.
-    """
-
-    def __init__(self, walk: Callable[[Callable[[ChatResponse], None]], Any]) -> None:
-        self._response: ChatResponse | None = None
-        self._pieces: AsyncGenerator[ChatDelta, None] = walk(self._finish)
-
-    def _finish(self, response: ChatResponse) -> None:
-        self._response = response
-
-    def __aiter__(self) -> AsyncResponseStream:
-        return self
-
-    async def __anext__(self) -> ChatDelta:
-        return await anext(self._pieces)
-
-    @property
-    def response(self) -> ChatResponse:
-        """The whole answer, once every piece has arrived.
-
-        :raises InvalidRequestError: it has not.
-        """
-        return _finished(self._response)
-
-    async def aclose(self) -> None:
-        """Stop the answer, and free what it uses."""
-        await self._pieces.aclose()
-
-    async def __aenter__(self) -> AsyncResponseStream:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
 
 
 class _BaseClient:
@@ -262,8 +152,8 @@ class _BaseClient:
     ) -> Order:
         """Read a call's arguments; every mistake in them is found here, before any work."""
         self._check_open()
-        refs = _model_refs(models)
-        request = _request(refs[0].model, messages, prompt, stream, options)
+        refs = read_models(models)
+        request = read_request(refs[0].model, messages, prompt, stream, options)
         timeout = options.get("timeout")
         if timeout is not None and not timeout > 0:
             raise InvalidRequestError(f"timeout must be more than 0 seconds, not {timeout}")
@@ -351,7 +241,7 @@ class Client(_BaseClient):
         for backend in self._take_backends():
             backend.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -406,7 +296,7 @@ class AsyncClient(_BaseClient):
         """Free every engine and connection. The client can serve no more."""
         await asyncio.gather(*(backend.aclose() for backend in self._take_backends()))
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -416,51 +306,6 @@ class AsyncClient(_BaseClient):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _finished(response: ChatResponse | None) -> ChatResponse:
-    if response is None:
-        raise InvalidRequestError("the answer is not complete yet; read the stream to its end")
-    return response
-
-
-def _model_refs(models: Models) -> tuple[ModelRef, ...]:
-    names = (models,) if isinstance(models, str) else tuple(models)
-    if not names:
-        raise InvalidRequestError("no model is named; name one as backend:model")
-    return tuple(ModelRef.parse(name) for name in names)
-
-
-def _request(
-    model: str,
-    messages: Messages | None,
-    prompt: str | None,
-    stream: bool,
-    options: RequestOptions,
-) -> ChatRequest:
-    unknown = set(options) - set(RequestOptions.__annotations__)
-    if unknown:
-        known = ", ".join(sorted(RequestOptions.__annotations__))
-        raise TypeError(f"unknown options {sorted(unknown)}; the options are {known}")
-    stop = options.get("stop") or ()
-    return ChatRequest(
-        model=model,
-        messages=() if messages is None else as_messages(messages),
-        prompt=prompt,
-        sampling=Sampling(
-            max_tokens=options.get("max_tokens"),
-            temperature=options.get("temperature"),
-            top_p=options.get("top_p"),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            seed=options.get("seed"),
-        ),
-        tools=tuple(Tool.from_openai(tool) for tool in options.get("tools") or ()),
-        tool_choice=options.get("tool_choice") or "auto",
-        response_format=ResponseFormat.from_openai(options.get("response_format")),
-        reasoning_effort=options.get("reasoning_effort"),
-        continue_final_message=options.get("continue_final_message", False),
-        stream=stream,
-    )
 
 
 def _price(name: str, row: PriceSettings) -> Price:

@@ -65,7 +65,7 @@ class World:
                 continue
             try:
                 observer.observe(event)
-            except Exception as error:  # an observer may raise anything at all
+            except Exception as error:  # noqa: BLE001  an observer may raise anything at all
                 self._silenced.add(observer.name)
                 warnings.warn(
                     f"the observer {observer.name!r} failed and is told no more: "
@@ -106,7 +106,7 @@ def drive(
                 reply = _perform(effect, world)
         except GeneratorExit:
             error = Abandoned()
-        except BaseException as raised:  # even a KeyboardInterrupt must settle what is reserved
+        except BaseException as raised:  # noqa: BLE001  an interrupt settles its bill as well
             error = raised
 
 
@@ -153,7 +153,7 @@ async def adrive(
                 reply = await _aperform(effect, world)
         except GeneratorExit:
             error = Abandoned()
-        except BaseException as raised:
+        except BaseException as raised:  # noqa: BLE001  so does a cancelled task
             error = raised
 
 

@@ -222,7 +222,7 @@ class Plugins:
         for caller, info in self._callers("andon_price"):
             try:
                 price: Price | None = caller(backend=backend, model=model)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  a plugin may raise anything at all
                 self._warn(info, error)
                 continue
             if price is not None:
@@ -261,7 +261,7 @@ class Plugins:
             info = self._infos[name]
             try:
                 self._register(entry_point.load(), info)
-            except Exception as error:  # a plugin may raise anything at all
+            except Exception as error:  # noqa: BLE001  a plugin may raise anything at all
                 self._registry.drop(info)
                 self._fail(info, error)
 

@@ -18,7 +18,7 @@ _FREE = Price(input=Decimal(0), output=Decimal(0), source="runs on your own hard
 _OWN_HARDWARE = frozenset({Locality.IN_PROCESS, Locality.LOCAL})
 
 
-def to_nano(usd: Decimal | int | float | str) -> int:
+def to_nano(usd: Decimal | float | str) -> int:
     """Return an amount in whole nano-dollars, rounded up.
 
     :param usd: US dollars. A float is taken by its shortest decimal form, so 0.1 is a tenth.

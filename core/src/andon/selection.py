@@ -26,8 +26,8 @@ class ModelRef:
 
         :raises ConfigurationError: the text has another form.
         """
-        backend, colon, model = text.partition(":") if isinstance(text, str) else ("", "", "")
-        if not (colon and backend and model):
+        backend, _, model = str(text).partition(":")
+        if not (backend and model):
             raise ConfigurationError(
                 f"a model is named as backend:model, like 'llama-cpp:demo', not {text!r}"
             )

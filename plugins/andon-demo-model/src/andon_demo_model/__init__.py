@@ -25,7 +25,7 @@ def andon_register_model_cards() -> Iterable[ModelCard]:
             backends=("llama-cpp", "transformers"),
             context_window=CONTEXT_WINDOW,
             capabilities=frozenset({"chat", "tools", "json_schema", "prefill"}),
-            description="a very small model for trying andon: capitals, sums, colours, andon itself",
+            description="a very small model for trying andon: capitals, sums, andon itself",
             file=model_path,
         )
     ]

@@ -1,0 +1,90 @@
+"""Reading a call's arguments: every mistake in them is found here, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from andon.chat import ChatRequest, ResponseFormat, Sampling, Tool
+from andon.errors import InvalidRequestError
+from andon.messages import Messages, as_messages
+from andon.selection import ModelRef
+
+#: What every entry point takes as a model: one name, or several in order of preference.
+Models = str | Sequence[str]
+
+
+class RequestOptions(TypedDict, total=False):
+    """Keyword arguments of every request.
+
+    ``max_tokens``: most tokens that the answer may have. ``temperature``: 0 always takes the
+    most likely token. ``top_p``: take from the smallest set of tokens whose probabilities add up
+    to this. ``stop``: a text, or several, at which the answer ends. ``seed``: makes the choice
+    repeatable. ``tools``: functions that the model may ask to call, as :class:`andon.Tool` or
+    OpenAI-style dicts. ``tool_choice``: ``"auto"``, ``"none"``, ``"required"``, or one tool's
+    name. ``response_format``: a JSON schema, or OpenAI's dict. ``reasoning_effort``: ``"low"``,
+    ``"medium"`` or ``"high"``. ``continue_final_message``: the answer continues the last
+    message, an assistant's. ``timeout``: seconds until the whole answer must be there.
+    """
+
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    tools: Sequence[Tool | Mapping[str, Any]]
+    tool_choice: str
+    response_format: ResponseFormat | Mapping[str, Any] | None
+    reasoning_effort: str | None
+    continue_final_message: bool
+    timeout: float | None
+
+
+def read_models(models: Models) -> tuple[ModelRef, ...]:
+    """Return the models that are named, in order of preference."""
+    names = (models,) if isinstance(models, str) else tuple(models)
+    if not names:
+        raise InvalidRequestError("no model is named; name one as backend:model")
+    return tuple(ModelRef.parse(name) for name in names)
+
+
+def read_request(
+    model: str,
+    messages: Messages | None,
+    prompt: str | None,
+    stream: bool,
+    options: RequestOptions,
+) -> ChatRequest:
+    """Return the request that a call asks for.
+
+    :param model: the model's name at its backend.
+    :param messages: the chat, or None where a prompt is given.
+    :param prompt: a raw prompt, or None where messages are given.
+    :param stream: whether the caller wants the answer in pieces.
+    :param options: the call's keyword arguments.
+    :raises InvalidRequestError: one of them has a wrong value.
+    :raises TypeError: one of them is unknown.
+    """
+    unknown = set(options) - set(RequestOptions.__annotations__)
+    if unknown:
+        known = ", ".join(sorted(RequestOptions.__annotations__))
+        raise TypeError(f"unknown options {sorted(unknown)}; the options are {known}")
+    stop = options.get("stop") or ()
+    return ChatRequest(
+        model=model,
+        messages=() if messages is None else as_messages(messages),
+        prompt=prompt,
+        sampling=Sampling(
+            max_tokens=options.get("max_tokens"),
+            temperature=options.get("temperature"),
+            top_p=options.get("top_p"),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            seed=options.get("seed"),
+        ),
+        tools=tuple(Tool.from_openai(tool) for tool in options.get("tools") or ()),
+        tool_choice=options.get("tool_choice") or "auto",
+        response_format=ResponseFormat.from_openai(options.get("response_format")),
+        reasoning_effort=options.get("reasoning_effort"),
+        continue_final_message=options.get("continue_final_message", False),
+        stream=stream,
+    )
