@@ -1,0 +1,1 @@
+"""The built-in formats, as plain functions written from their authorities' definitions."""
