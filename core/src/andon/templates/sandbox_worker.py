@@ -14,6 +14,7 @@ import datetime
 import json
 import math
 import re
+import signal
 import sys
 import time
 from collections import OrderedDict
@@ -216,6 +217,8 @@ def _serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 def main() -> None:
     """Serve requests until the input ends."""
+    # Ctrl-C in a terminal is meant for the program that started this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     limits = json.loads(sys.argv[1])
     worker = Worker(limits["characters"], limits["cpu_seconds"])
     # One render loads whatever is loaded late, before files are out of reach.

@@ -66,9 +66,9 @@ def _qwen3(
 ) -> str:
     """Write Qwen3's ChatML: no default system text, thoughts only after the last query."""
     written = [_head(messages, None, context)]
-    query = _last_query(messages)
+    query, user = _last_query(messages), Role.USER
     for index, message in enumerate(messages):
-        if message.role is Role.USER:
+        if message.role is user:
             written.append(f"<|im_start|>user\n{message.content}{_END}")
         elif message.role is Role.TOOL:
             written.append(_result(messages, index))

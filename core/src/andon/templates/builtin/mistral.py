@@ -105,11 +105,12 @@ class MistralPairs(ContextRenderer):
     def _turns(self, turns: Sequence[ChatMessage], texts: Sequence[str]) -> list[str]:
         opening, closing, gap, trims = self.opening, self.closing, self.gap, self.trims
         empty = f"{opening.rstrip(' ') if trims else opening}{closing}"
-        written = []
+        # Members of an enum are slow to look up in a loop.
+        user, assistant, written = Role.USER, Role.ASSISTANT, []
         for turn, text in zip(turns, texts, strict=True):
-            if turn.role is Role.USER:
+            if turn.role is user:
                 written.append(f"{opening}{text}{closing}" if text else empty)
-            elif turn.role is Role.ASSISTANT and not turn.tool_calls:
+            elif turn.role is assistant and not turn.tool_calls:
                 written.append(f"{gap}{text.rstrip(' ') if trims else text}</s>")
             else:
                 written.append(self._tool_turn(turn))
@@ -147,12 +148,13 @@ class MistralTurns(ContextRenderer):
         """Write messages as one prompt."""
         _demand_turns(messages)
         demand_open_end(messages, add_generation_prompt, "Mistral")
-        gap, written = self.gap, []
+        gap, user, assistant = self.gap, Role.USER, Role.ASSISTANT
+        written = []
         for message in messages:
             text = content(message)
-            if message.role is Role.USER:
+            if message.role is user:
                 written.append(f"[INST]{gap}{text}[/INST]" if text else "[INST][/INST]")
-            elif message.role is Role.ASSISTANT and not message.tool_calls:
+            elif message.role is assistant and not message.tool_calls:
                 written.append(f"{gap}{text.rstrip(' ')}</s>")
             else:
                 written.append(self._other(message))
@@ -205,7 +207,10 @@ _role = attrgetter("role")
 
 
 def _last_user(turns: Sequence[ChatMessage]) -> int:
-    return max((i for i, turn in enumerate(turns) if turn.role is Role.USER), default=0)
+    for index in range(len(turns) - 1, -1, -1):
+        if turns[index].role is Role.USER:
+            return index
+    return 0
 
 
 def _alternate(turns: Sequence[ChatMessage]) -> bool:
@@ -239,7 +244,7 @@ _AFTER = {
 
 
 def _demand_turns(messages: Sequence[ChatMessage]) -> None:
-    if _alternate(messages):
+    if _alternate(split_system(messages)[1]):
         return
     before: Role | None = None
     for message in messages:
