@@ -4,7 +4,8 @@ Compares, with the same model, threads and number of tokens:
 
 - ``bare``: a minimal loop over the C functions: decode, greedy sampler, text of the token;
 - ``andon``: ``InProcessBackend.stream``, from the chat to the last delta;
-- ``andon async``: the same through ``astream``, with its worker thread;
+- ``client``: the same through ``Client.stream``, with all that a request goes through;
+- ``andon async``: as ``andon``, but through ``astream``, with its worker thread;
 - ``binding``: ``Llama.create_completion`` of llama-cpp-python, as a stream.
 
 The rounds are interleaved, so that a busy machine disturbs all of them alike: rates are medians of
@@ -18,15 +19,17 @@ import argparse
 import asyncio
 import ctypes
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import andon
 from andon.backends.in_process import InProcessBackend
 from andon.chat import ChatRequest, Sampling
-from andon.specs import BackendContext
+from andon.specs import BackendContext, BackendSpec, Locality
 from andon_llama_cpp.engine import LlamaEngine
 from andon_llama_cpp.library import Context, Model
 from andon_llama_cpp.options import Options
@@ -35,6 +38,9 @@ LENGTHS = (100, 300, 900)
 PROMPT = "Count to 50."
 #: A run takes the number of tokens and gives the seconds from the first token to the last.
 Run = Callable[[int], float]
+
+#: What seconds are: those of the wall, or those of the processor.
+clock = time.process_time if "--cpu-time" in sys.argv else time.perf_counter
 
 
 def bare(path: Path, options: Options, tokens: list[int]) -> Run:
@@ -56,11 +62,11 @@ def bare(path: Path, options: Options, tokens: list[int]) -> Run:
             token = c.llama_sampler_sample(sampler, pointer, -1)
             c.llama_token_to_piece(vocab, token, buffer, 256, 0, False)
             if number == 0:
-                start = time.perf_counter()
+                start = clock()
             if number < length - 1:
                 one[0] = token
                 c.llama_decode(pointer, batch)
-        return time.perf_counter() - start
+        return clock() - start
 
     return run
 
@@ -80,11 +86,37 @@ def andon_sync(backend: InProcessBackend, path: Path) -> Run:
     def run(length: int) -> float:
         start, usage = 0.0, None
         for delta in backend.stream(request(path, length), None):
-            start = start or time.perf_counter()
+            start = start or clock()
             usage = delta.usage or usage
         assert usage is not None
         assert usage.output_tokens == length
-        return time.perf_counter() - start
+        return clock() - start
+
+    return run
+
+
+def andon_client(backend: InProcessBackend, path: Path) -> Run:
+    """Return the measurement of ``Client.stream``."""
+
+    class Plugin:
+        @andon.hookimpl
+        def andon_register_backends(self) -> list[BackendSpec]:
+            return [
+                BackendSpec(
+                    name="bench",
+                    create=lambda context: backend,
+                    locality=Locality.IN_PROCESS,
+                )
+            ]
+
+    client = andon.Client(discover=False, plugins=[Plugin()])
+
+    def run(length: int) -> float:
+        start = 0.0
+        stream = client.stream(f"bench:{path}", PROMPT, temperature=0, max_tokens=length)
+        for _ in stream:
+            start = start or clock()
+        return clock() - start
 
     return run
 
@@ -95,8 +127,8 @@ def andon_async(backend: InProcessBackend, path: Path) -> Run:
     async def read(length: int) -> float:
         start = 0.0
         async for _ in backend.astream(request(path, length), None):
-            start = start or time.perf_counter()
-        return time.perf_counter() - start
+            start = start or clock()
+        return clock() - start
 
     return lambda length: asyncio.run(read(length))
 
@@ -105,7 +137,7 @@ def binding(path: Path, options: Options, tokens: list[int], window: int) -> Run
     """Return the measurement of the binding's own stream."""
     from llama_cpp import Llama
 
-    threads = options.threads
+    threads = options.n_threads
     llama = Llama(
         str(path), n_ctx=window, n_threads=threads, n_threads_batch=threads, verbose=False
     )
@@ -116,8 +148,8 @@ def binding(path: Path, options: Options, tokens: list[int], window: int) -> Run
         for _ in llama.create_completion(
             tokens, max_tokens=length, temperature=0, stream=True, logit_bias=ends
         ):
-            start = start or time.perf_counter()
-        return time.perf_counter() - start
+            start = start or clock()
+        return clock() - start
 
     return run
 
@@ -180,7 +212,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--model", type=Path, help="a GGUF file; the demo model without it")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=0, help="0 chooses")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count the processor's time and not the wall's, for busy machines and one thread",
+    )
     parser.add_argument("--json", action="store_true", help="print numbers for programs")
     args = parser.parse_args()
     path = args.model or _demo()
@@ -194,6 +231,7 @@ def main() -> None:
         {
             "bare": bare(path, options, tokens),
             "andon": andon_sync(backend, path),
+            "client": andon_client(backend, path),
             "andon async": andon_async(backend, path),
             "binding": binding(path, options, tokens, window),
         },

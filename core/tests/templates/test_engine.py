@@ -292,3 +292,10 @@ def test_builtin_rows_are_specs():
     assert isinstance(builtin("mistral", "v7"), ChatTemplateSpec)
     assert builtin("mistral").render([USER], True) == "<s>[INST] Hello[/INST]"
     assert builtin("harmony").render([USER], True).endswith("<|start|>assistant")
+
+
+def test_an_engine_says_its_format_and_variant() -> None:
+    engine = ChatTemplateEngine.from_model("mistralai/Mistral-Nemo-Instruct-2407")
+    assert (engine.format, engine.variant) == (TemplateFormat.MISTRAL, "v3-tekken")
+    own = ChatTemplateEngine(ChatTemplateSpec(name="own", render=lambda messages, prompt: ""))
+    assert (own.format, own.variant) == ("own", None)

@@ -16,7 +16,7 @@ from andon.templates import ToolCallParser
 class Watch:
     """Tells an engine when to stop before its own end.
 
-    :param cancelled: whether nobody wants the answer any more.
+    :param cancelled: whether nobody wants the answer any more; None where nobody can say so.
     :param clock: the time in seconds.
     :param deadline: the time at which the answer must be there, or None.
     """
@@ -24,7 +24,10 @@ class Watch:
     __slots__ = ("_cancelled", "_clock", "_deadline", "fired")
 
     def __init__(
-        self, cancelled: Callable[[], bool], clock: Callable[[], float], deadline: float | None
+        self,
+        cancelled: Callable[[], bool] | None,
+        clock: Callable[[], float],
+        deadline: float | None,
     ) -> None:
         self._cancelled = cancelled
         self._clock = clock
@@ -34,7 +37,7 @@ class Watch:
 
     def __call__(self) -> bool:
         """Return whether to stop."""
-        if self._cancelled() or self._clock() >= self._deadline:
+        if self._clock() >= self._deadline or (self._cancelled is not None and self._cancelled()):
             self.fired = True
         return self.fired
 
@@ -71,12 +74,16 @@ class Answer:
         """Give deltas as tokens come; the last has no finish reason where the watch fired."""
         if self._prompt.forced_call:
             yield from self._deltas(CALL_BEGIN)
+        decode, scan, watch, stop = self._decode, self._stop.feed, self._watch, self._stop
+        plain = self._parser is None
         for data in tokens:
             self._tokens += 1
-            text = self._stop.feed(self._decode(data))
-            if text:
-                yield from self._deltas(text)
-            if self._stop.found is not None or self._watch():
+            if text := scan(decode(data)):
+                if plain:
+                    yield ChatDelta(text)
+                else:
+                    yield from self._deltas(text)
+            if stop.found is not None or watch():
                 break
         if not self._watch.fired:
             yield from self._flush()

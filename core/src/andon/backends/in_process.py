@@ -183,11 +183,11 @@ class InProcessBackend:
         options = self._options(model, request, prompt, watch)
         if not self._admitted(model, request, ticket, watch):
             return
-        answer = Answer(prompt, options, watch)
+        answer, thread = Answer(prompt, options, watch), threading.get_ident
         with closing(model.generate(prompt.tokens, options)) as tokens:
             for delta in answer.read(tokens):
                 yield delta
-                ticket.thread = threading.get_ident()
+                ticket.thread = thread()
         if watch.late and watch.fired:
             raise self._timeout(request, "the answer was not complete in time")
         if not watch.fired:
@@ -243,7 +243,7 @@ class InProcessBackend:
                 "another thread or AsyncClient"
             )
 
-    def _watch(self, timeout: float | None, cancelled: Callable[[], bool] = lambda: False) -> Watch:
+    def _watch(self, timeout: float | None, cancelled: Callable[[], bool] | None = None) -> Watch:
         deadline = None if timeout is None else self._clock() + timeout
         return Watch(cancelled, self._clock, deadline)
 

@@ -90,11 +90,10 @@ class LoadedModel:
                 pieces = self.engine.generate(tokens, options)
             while True:
                 with working:
+                    data = None if self.closing else next(pieces, None)
+                if data is None:
                     self.check_open()
-                    data = next(pieces, None)
-                    if data is None:
-                        self.check_open()
-                        return
+                    return
                 yield data
         except AndonError:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -16,13 +17,16 @@ class StopScanner:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._patterns = [_Pattern(stop) for stop in dict.fromkeys(stops)]
+        firsts = "".join(re.escape(pattern.text[0]) for pattern in self._patterns)
+        # Most tokens hold no beginning of any stop text, and are let through at once.
+        self._begins = re.compile(f"[{firsts}]").search if firsts else None
         self._held = ""
         #: The stop text that ended the answer, or None.
         self.found: str | None = None
 
     def feed(self, text: str) -> str:
         """Take the next text; return what is certainly no part of a stop text."""
-        if not self._patterns:
+        if self._begins is None or not (self._held or self._begins(text) or self.found):
             return text
         if self.found is not None:
             return ""
@@ -58,8 +62,6 @@ class _Pattern:
     def feed(self, text: str) -> int:
         """Read on; return the index after the stop text's first end in ``text``, or -1."""
         pattern, borders, matched = self.text, self._borders, self.matched
-        if not matched and pattern[0] not in text:
-            return -1
         for index, character in enumerate(text):
             while matched and pattern[matched] != character:
                 matched = borders[matched - 1]

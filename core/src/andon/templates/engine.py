@@ -90,6 +90,16 @@ class ChatTemplateEngine:
         )
 
     @property
+    def format(self) -> str:
+        """The format's name: a :class:`TemplateFormat` where it is built in, else the spec's."""
+        return TemplateFormat(self.spec.name.partition(":")[0]) if self._builtin else self.spec.name
+
+    @property
+    def variant(self) -> str | None:
+        """The version of a built-in format, or None."""
+        return self.spec.name.partition(":")[2] if self._builtin else None
+
+    @property
     def stop(self) -> tuple[str, ...]:
         """Texts at which an answer ends."""
         return self.spec.stop
