@@ -1,0 +1,47 @@
+"""What every command is given: the way to a client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from andon.client import Client
+    from andon.specs import CommandSpec
+
+
+@dataclass(frozen=True)
+class App:
+    """How clients are made. An embedder hands one to ``cli.main(obj=…)``.
+
+    :param plugins: modules or objects that are plugins, besides installed ones.
+    :param discover: whether to look for installed plugins and settings.
+    """
+
+    plugins: Sequence[object] = ()
+    discover: bool = True
+
+    def client(self, privacy: str | None = None) -> Client:
+        """Make a client.
+
+        :param privacy: the privacy tier; None takes the one of the settings.
+        """
+        from andon.client import Client
+
+        return Client(privacy=privacy, discover=self.discover, plugins=self.plugins)
+
+    def commands(self) -> dict[str, CommandSpec]:
+        """Return the commands that plugins offer; imports every plugin."""
+        with self.client() as client:
+            return client.plugins.commands()
+
+
+def quiet_plugins() -> AbstractContextManager[object]:
+    """Return a context in which a broken plugin does not warn."""
+    import warnings
+
+    from andon.errors import PluginWarning
+
+    return warnings.catch_warnings(action="ignore", category=PluginWarning)
