@@ -22,7 +22,6 @@ from andon.drivers import World, adrive, drive
 from andon.errors import (
     AndonError,
     ClientClosedError,
-    ConfigurationError,
     InvalidRequestError,
     SettingsError,
 )
@@ -170,7 +169,7 @@ class _BaseClient:
     def models(self) -> list[tuple[str, ModelCard]]:
         """Return every model that can be asked for by name, each with its backend's name.
 
-        Imports every plugin, and leaves out backends that cannot be made.
+        Imports every plugin, and leaves out backends that cannot be made or do not answer.
         """
         found: list[tuple[str, ModelCard]] = []
         for name, spec in sorted(self.plugins.backends().items()):
@@ -181,7 +180,7 @@ class _BaseClient:
     def _models_of(self, spec: BackendSpec) -> Iterable[ModelCard]:
         try:
             return self._create_backend(spec).models()
-        except ConfigurationError:
+        except AndonError:
             return ()
 
     @property

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from andon.chat import Sampling
+
 if TYPE_CHECKING:
     from andon.backends import Backend
     from andon.budget.ledger import Ledger
@@ -40,6 +42,8 @@ class ModelCard:
     :param max_output_tokens: most tokens of one answer, or None where unknown.
     :param capabilities: what it can do: ``chat``, ``tools``, ``images``, ``json_schema``,
         ``reasoning``, ``prefill``.
+    :param sampling: how it answers best, for what a request leaves open; only engines in this
+        process go by it.
     :param description: one line for people.
     :param file: where its weights lie, as a function, so that the file is looked up on demand.
     """
@@ -49,6 +53,7 @@ class ModelCard:
     context_window: int | None = None
     max_output_tokens: int | None = None
     capabilities: frozenset[str] = frozenset({"chat"})
+    sampling: Sampling = Sampling()
     description: str = ""
     file: Callable[[], Path] | None = None
 

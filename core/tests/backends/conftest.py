@@ -13,7 +13,7 @@ from andon.backends.engine import GenerateOptions
 from andon.backends.in_process import InProcessBackend
 from andon.chat import ChatDelta, ChatRequest
 from andon.messages import as_messages
-from andon.specs import BackendContext, ModelCard
+from andon.specs import BackendContext, ChatTemplateSpec, ModelCard
 from andon.templates import Segment
 
 Script = Callable[[bytes], Iterable[bytes]]
@@ -71,12 +71,21 @@ class Clock:
 class Bench:
     """A backend over fake engines, and what the tests ask of it."""
 
-    def __init__(self, engine: FakeEngine, cards: Sequence[ModelCard] = ()) -> None:
+    def __init__(
+        self,
+        engine: FakeEngine,
+        cards: Sequence[ModelCard] = (),
+        templates: Sequence[ChatTemplateSpec] = (),
+    ) -> None:
         self.engine = engine
         self.clock = Clock()
         self.loads: list[Path] = []
         by_name = {card.name: card for card in cards}
-        context = BackendContext(find_card=by_name.get, cards=lambda: list(by_name.values()))
+        context = BackendContext(
+            find_card=by_name.get,
+            cards=lambda: list(by_name.values()),
+            chat_templates=lambda: templates,
+        )
         self.backend = InProcessBackend("fake", self.load, context, clock=self.clock)
 
     def load(self, name: str, path: Path, context: BackendContext) -> FakeEngine:
@@ -113,10 +122,11 @@ def bench() -> Iterator[Callable[..., Bench]]:
         window: int | None = 1000,
         metadata: Mapping[str, Any] | None = None,
         cards: Sequence[ModelCard] = (),
+        templates: Sequence[ChatTemplateSpec] = (),
     ) -> Bench:
         engine = FakeEngine(script, window)
         engine.metadata = metadata or {}
-        made.append(Bench(engine, cards))
+        made.append(Bench(engine, cards, templates))
         return made[-1]
 
     yield make

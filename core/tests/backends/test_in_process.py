@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from andon.errors import (
     UnsupportedParameterError,
 )
 from andon.messages import ChatMessage, ImagePart
-from andon.specs import BackendContext, ModelCard
+from andon.specs import BackendContext, ChatTemplateSpec, ModelCard
 from andon.tokens import Exactness
 
 WEATHER = Tool(
@@ -154,6 +155,28 @@ def test_sampling_reaches_the_engine(bench):
         7,
         3,
     )
+
+
+def test_what_a_request_leaves_open_is_as_the_models_card_says(bench, tmp_path):
+    known = replace(card("demo", tmp_path / "qwen2.5.gguf"), sampling=Sampling(temperature=0, top_p=0.5))
+    one = bench(cards=[known])
+    one.ask(model="demo")
+    one.ask(model="demo", sampling=Sampling(temperature=1))
+    assert [(o.temperature, o.top_p) for o in one.engine.options] == [(0, 0.5), (1, 0.5)]
+
+
+def test_a_plugins_template_serves_a_model_that_brings_none(bench):
+    arrows = ChatTemplateSpec(
+        name="arrows",
+        render=lambda messages, prompt: "".join(f"-> {m.text}" for m in messages),
+        models=("mega*",),
+    )
+    one = bench(templates=[arrows])
+    one.ask("hello", model="/models/mega-7b.gguf")
+    assert one.engine.prompts[0].endswith("-> hello")
+    own = bench(templates=[arrows], metadata={"chat_template": "{{ messages[0].content }}!"})
+    own.ask("hello", model="/models/mega-7b.gguf")
+    assert own.engine.prompts[0].endswith("hello!")
 
 
 # --- Time ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from andon.errors import ModelLoadError
 from andon_llama_cpp.engine import LlamaEngine
-from andon_llama_cpp.gguf import check_gguf
+from andon.gguf import read_header
 from andon_llama_cpp.library import bindings
 from andon_llama_cpp.options import Options
 from andon_llama_cpp.vocabulary import VocabTokenizer
@@ -70,11 +70,11 @@ def test_a_file_that_is_cut_off(damaged, tiny):
 
 
 def test_the_size_of_a_whole_file_is_computed_exactly(damaged, tiny, demo):
-    check_gguf(tiny)
-    check_gguf(demo)
+    read_header(tiny)
+    read_header(demo)
     data = demo.read_bytes()
     with pytest.raises(ModelLoadError, match="cut off"):
-        check_gguf(damaged(data[:-32]))
+        read_header(damaged(data[:-32]))
 
 
 def test_an_architecture_that_llama_cpp_does_not_know(damaged, tiny):
@@ -104,7 +104,7 @@ def test_headers_with_random_damage_never_crash(damaged, tiny):
         for _ in range(dice.randrange(1, 4)):
             broken[dice.randrange(24, 9000)] = dice.randrange(256)
         try:
-            check_gguf(damaged(bytes(broken)))
+            read_header(damaged(bytes(broken)))
         except ModelLoadError:
             continue
 

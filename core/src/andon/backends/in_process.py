@@ -26,7 +26,7 @@ from andon.backends.loaded_model import LoadedModel
 from andon.backends.prompt import Prompt
 from andon.backends.relay import Relay
 from andon.backends.turnstile import Ticket
-from andon.chat import ChatDelta, ChatRequest
+from andon.chat import ChatDelta, ChatRequest, Sampling
 from andon.errors import (
     AndonError,
     ClientClosedError,
@@ -209,7 +209,7 @@ class InProcessBackend:
     def _options(
         self, model: LoadedModel, request: ChatRequest, prompt: Prompt, watch: Watch
     ) -> GenerateOptions:
-        sampling = request.sampling
+        sampling = self._sampling(request)
         room = self._room(model, request, prompt)
         return GenerateOptions(
             max_tokens=min(sampling.max_tokens or room, room),
@@ -218,6 +218,17 @@ class InProcessBackend:
             seed=sampling.seed,
             json_schema=prompt.json_schema,
             cancelled=watch,
+        )
+
+    def _sampling(self, request: ChatRequest) -> Sampling:
+        """Return the request's sampling; what it leaves open is as the model's card says."""
+        asked, card = request.sampling, self._context.find_card(request.model)
+        if card is None:
+            return asked
+        return replace(
+            asked,
+            temperature=card.sampling.temperature if asked.temperature is None else asked.temperature,
+            top_p=card.sampling.top_p if asked.top_p is None else asked.top_p,
         )
 
     def _room(self, model: LoadedModel, request: ChatRequest, prompt: Prompt) -> int:
@@ -286,7 +297,7 @@ class InProcessBackend:
             raise ModelLoadError(
                 f"{self.name} cannot load {name!r} from {path}: {type(error).__name__}: {error}"
             ) from error
-        return LoadedModel(engine, path, self.name)
+        return LoadedModel(engine, path, self.name, self._context.chat_templates)
 
     def _find(self, name: str) -> Path:
         card = self._context.find_card(name)

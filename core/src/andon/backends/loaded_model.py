@@ -12,6 +12,7 @@ from andon.backends.prompt import Prompt, PromptBuilder
 from andon.backends.turnstile import Ticket, Turnstile
 from andon.chat import ChatRequest
 from andon.errors import AndonError, ClientClosedError, ServerError
+from andon.specs import ChatTemplateSpec
 from andon.templates import ChatTemplateEngine, Segment
 
 
@@ -21,9 +22,17 @@ class LoadedModel:
     :param engine: the engine; it belongs to this object now.
     :param path: where its weights lie.
     :param backend: name of the backend, for errors.
+    :param chat_templates: gives the chat templates that plugins offer, for a model whose file
+        brings none.
     """
 
-    def __init__(self, engine: Engine, path: Path, backend: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        backend: str,
+        chat_templates: Callable[[], Sequence[ChatTemplateSpec]] = tuple,
+    ) -> None:
         self.engine = engine
         self.card = engine.card
         #: Where answers queue for the engine.
@@ -32,6 +41,7 @@ class LoadedModel:
         self.closing = False
         self._path = path
         self._backend = backend
+        self._chat_templates = chat_templates
         bos = engine.metadata.get("bos_token")
         self._prompts = PromptBuilder(self._chat_template, self._tokenize, bos or "")
         self._template: ChatTemplateEngine | None = None
@@ -123,9 +133,13 @@ class LoadedModel:
     def _chat_template(self) -> ChatTemplateEngine:
         with self._templating:
             if self._template is None:
+                metadata = self.engine.metadata
+                # Asking the plugins imports them all, so they are asked only where it matters.
+                brought = "chat_template" in metadata or "tokenizer.chat_template" in metadata
                 self._template = ChatTemplateEngine.from_model(
                     str(self._path) if self._path.is_dir() else self._path.stem,
-                    metadata=self.engine.metadata,
+                    metadata=metadata,
+                    specs=() if brought else self._chat_templates(),
                     extra_control_tokens=tuple(self.engine.control_tokens),
                 )
             return self._template

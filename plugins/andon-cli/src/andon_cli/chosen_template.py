@@ -81,9 +81,9 @@ def _read(path: Path) -> tuple[str, Mapping[str, Any] | None]:
         if len(files) != 1 or (path / "tokenizer_config.json").exists():
             return str(path), None
         path = files[0]
-    from andon_cli.gguf import read_metadata
+    from andon.gguf import read_header
 
-    return path.name, read_metadata(path)
+    return path.name, read_header(path, ["tokenizer."]).values
 
 
 def _explained(

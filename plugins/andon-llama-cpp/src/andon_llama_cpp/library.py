@@ -15,7 +15,7 @@ from typing import Any
 
 from andon.errors import ModelLoadError, ServerError
 from andon_llama_cpp import logs
-from andon_llama_cpp.gguf import check_gguf
+from andon.gguf import read_header
 from andon_llama_cpp.options import Options
 
 
@@ -45,7 +45,7 @@ class Model:
     """
 
     def __init__(self, path: Path, options: Options, *, vocab_only: bool = False) -> None:
-        check_gguf(path)
+        read_header(path)
         self.functions = bindings()
         if options.silence_logs:
             logs.silence(self.functions)
