@@ -57,14 +57,13 @@ clean:
 	@. .tools/uv.env && .tools/bin/uv venv -q --allow-existing --python .tools/bin/python .venv && \
 		.tools/bin/uv pip install --python .venv/bin/python \
 			-c constraints.txt $(CHAT_MEMBERS:%=-e %)
-	@.venv/bin/python -m compileall -q core/src $(CHAT_MEMBERS:%=%/src)
 	@touch $@
 
 # Hatch does not see that the entry points of a member changed, so the environment is made anew.
 .tools/dev.stamp: pyproject.toml $(MEMBERS_TOML) constraints.txt .tools/uv.env $(LLAMA_STAMP)
 	@echo "==> installing hatch into .tools, and everything that the tests need"
-	@.tools/bin/pip install -q -c constraints.txt hatch
-	@. .tools/uv.env && .tools/bin/hatch env remove default && .tools/bin/hatch env create default
+	@. .tools/uv.env && .tools/bin/uv pip install -q --python .tools/bin/python -c constraints.txt hatch && \
+		.tools/bin/hatch env remove default && .tools/bin/hatch env create default
 	@touch $@
 
 # uv does not read pip's configuration: what this machine's pip was told of wheels, certificates and
