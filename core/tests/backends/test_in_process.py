@@ -158,7 +158,9 @@ def test_sampling_reaches_the_engine(bench):
 
 
 def test_what_a_request_leaves_open_is_as_the_models_card_says(bench, tmp_path):
-    known = replace(card("demo", tmp_path / "qwen2.5.gguf"), sampling=Sampling(temperature=0, top_p=0.5))
+    known = replace(
+        card("demo", tmp_path / "qwen2.5.gguf"), sampling=Sampling(temperature=0, top_p=0.5)
+    )
     one = bench(cards=[known])
     one.ask(model="demo")
     one.ask(model="demo", sampling=Sampling(temperature=1))

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from andon.errors import ModelLoadError
-from andon_llama_cpp.engine import LlamaEngine
 from andon.gguf import read_header
+from andon_llama_cpp.engine import LlamaEngine
 from andon_llama_cpp.library import bindings
 from andon_llama_cpp.options import Options
 from andon_llama_cpp.vocabulary import VocabTokenizer

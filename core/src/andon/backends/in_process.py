@@ -227,8 +227,8 @@ class InProcessBackend:
             return asked
         return replace(
             asked,
-            temperature=card.sampling.temperature if asked.temperature is None else asked.temperature,
-            top_p=card.sampling.top_p if asked.top_p is None else asked.top_p,
+            temperature=_first(asked.temperature, card.sampling.temperature),
+            top_p=_first(asked.top_p, card.sampling.top_p),
         )
 
     def _room(self, model: LoadedModel, request: ChatRequest, prompt: Prompt) -> int:
@@ -332,6 +332,10 @@ async def _stopped(job: Future[None], ticket: Ticket) -> None:
         return
     ticket.withdraw()
     await asyncio.wait([asyncio.wrap_future(job)])
+
+
+def _first(asked: float | None, otherwise: float | None) -> float | None:
+    return otherwise if asked is None else asked
 
 
 _CLOSED = "the client was closed; make another one"

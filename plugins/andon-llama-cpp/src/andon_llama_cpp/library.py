@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from andon.errors import ModelLoadError, ServerError
-from andon_llama_cpp import logs
 from andon.gguf import read_header
+from andon_llama_cpp import logs
 from andon_llama_cpp.options import Options
 
 
