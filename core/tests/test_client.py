@@ -13,6 +13,7 @@ import pytest
 from andon import (
     AndonError,
     AsyncClient,
+    AsyncResponseStream,
     AuthenticationError,
     BackendContext,
     BackendSpec,
@@ -185,6 +186,35 @@ def test_leaving_an_async_stream_does_the_same() -> None:
         discover=False, plugins=[plugin_with(one=backend)], prices={"one:m": DOLLAR}
     )
     asyncio.run(_take_one_and_leave(client))
+    assert backend.closed_streams == 1
+    assert client.spent_today_usd == 4
+
+
+def test_a_stream_that_is_left_open_is_tidied_up_when_the_loop_ends() -> None:
+    class SlowToLeave(ScriptedBackend):
+        async def astream(self, request: Any, timeout: Any) -> Any:
+            try:
+                for delta in self.stream(request, timeout):
+                    yield delta
+            finally:
+                await asyncio.sleep(0)
+
+    backend = SlowToLeave(["ab", "cd"])
+    client = AsyncClient(
+        discover=False, plugins=[plugin_with(one=backend)], prices={"one:m": DOLLAR}
+    )
+    complaints: list[Any] = []
+
+    async def leave() -> AsyncResponseStream:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: complaints.append(context)
+        )
+        stream = client.stream("one:m", "x y", max_tokens=10)
+        await anext(stream)
+        return stream
+
+    asyncio.run(leave())
+    assert complaints == []
     assert backend.closed_streams == 1
     assert client.spent_today_usd == 4
 

@@ -95,6 +95,7 @@ class _BaseClient:
         self._house = self._build_house(prices or {})
         self._world = World(
             self._create_backend,
+            self._backends,
             self._build_breaker(ledger),
             self.plugins.observers(self.settings.observers),
         )

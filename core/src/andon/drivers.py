@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from andon.backends import Backend
 from andon.budget import CostCircuitBreaker
@@ -37,11 +46,13 @@ class World:
     """What a client's drivers perform effects on.
 
     :param create: gives the client's one backend of a record, made at its first use.
+    :param backends: those that have been made, by name.
     :param breaker: grants spending.
     :param observers: who is told of events.
     """
 
     create: Callable[[BackendSpec], Backend]
+    backends: Mapping[str, Backend]
     breaker: CostCircuitBreaker
     observers: Sequence[ObserverSpec] = ()
     _silenced: set[str] = field(default_factory=set)
@@ -160,18 +171,48 @@ async def adrive(
 async def _aperform(effect: Effect, world: World) -> Any:
     match effect:
         case Create(spec):
+            made = world.backends.get(spec.name)
             # The first use of a backend may import an engine, which takes a while.
-            return await asyncio.to_thread(world.create, spec)
+            return made or await asyncio.to_thread(world.create, spec)
         case Measure(backend, request):
             return await backend.ameasure(request)
         case Send(backend, request, timeout):
-            return aiter(backend.astream(request, timeout))
+            return _Unlisted(aiter(backend.astream(request, timeout)))
         case Close(stream):
-            return await _aclose(stream)
+            return await stream.aclose()
     return world.perform(effect)
 
 
-async def _aclose(stream: Any) -> None:
-    aclose = getattr(stream, "aclose", None)
-    if aclose is not None:
-        await aclose()
+class _Unlisted:
+    """A backend's stream that the event loop does not know of.
+
+    A loop that ends closes all generators that it knows at the same time. The corridor's is one of
+    them, and closes the backend's: closed from both sides at once, that would fail.
+    """
+
+    __slots__ = ("_stream", "_take")
+
+    def __init__(self, stream: AsyncIterator[ChatDelta]) -> None:
+        self._stream = stream
+        self._take: Callable[[], Awaitable[ChatDelta]] = self._take_first
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[ChatDelta]:
+        return self._take()
+
+    def _take_first(self) -> Awaitable[ChatDelta]:
+        # A generator reports to the loop when its first piece is asked for.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
+        try:
+            return self._stream.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            self._take = self._stream.__anext__
+
+    async def aclose(self) -> None:
+        aclose = getattr(self._stream, "aclose", None)
+        if aclose is not None:
+            await aclose()
