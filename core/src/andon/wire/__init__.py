@@ -1,0 +1,1 @@
+"""What goes over the network: protocols as pure functions, and the one module that sends."""
