@@ -117,3 +117,12 @@ def test_dir_shows_the_public_names() -> None:
     code = "import andon; print(sorted(set(andon.__all__) - set(dir(andon))))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_client_loads_neither_asyncio_nor_an_engine_before_it_is_asked() -> None:
+    code = "import andon, sys; andon.Client(settings=andon.Settings()); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    heavy = {"asyncio", "httpx2", "jinja2", "llama_cpp", "pydantic", "torch", "transformers"}
+    assert heavy.intersection(done.stdout.split()) == set()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import threading
 from collections.abc import (
-    Iterable,
     Mapping,
     Sequence,
 )
+from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -88,6 +87,7 @@ class _BaseClient:
             discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
         )
         self._environment: Mapping[str, str] = os.environ if discover else {}
+        self._specs: dict[str, BackendSpec] = {}
         self._backends: dict[str, Backend] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -103,7 +103,7 @@ class _BaseClient:
     def _build_house(self, prices: Mapping[str, Price]) -> House:
         from_settings = {name: _price(name, row) for name, row in self.settings.prices.items()}
         return House(
-            find_backend=self.plugins.backend,
+            find_backend=self._find_backend,
             selector=BackendSelector(self.settings.privacy),
             prices=PriceTable({**from_settings, **prices}, self.plugins.price),
             router=_find_router(self.settings.routing, self.plugins),
@@ -116,6 +116,16 @@ class _BaseClient:
         )
         place = self.settings.ledger if ledger is None else ledger
         return CostCircuitBreaker(config, ledger=_open_ledger(place, self.plugins))
+
+    def _find_backend(self, name: str) -> BackendSpec:
+        """Return a backend's record, its locality as this client's settings make it."""
+        spec = self._specs.get(name)
+        if spec is None:
+            spec = self.plugins.backend(name)
+            if spec.locate is not None:
+                spec = replace(spec, locality=spec.locate(self._context(spec)))
+            self._specs[name] = spec
+        return spec
 
     def _create_backend(self, spec: BackendSpec) -> Backend:
         with self._lock:
@@ -172,14 +182,14 @@ class _BaseClient:
 
         Imports every plugin, and leaves out backends that cannot be made or do not answer.
         """
-        found: list[tuple[str, ModelCard]] = []
-        for name, spec in sorted(self.plugins.backends().items()):
-            if self._house.selector.privacy.allows(spec.locality):
-                found += [(name, card) for card in self._models_of(spec)]
-        return found
+        names = sorted(self.plugins.backends())
+        return [(name, card) for name in names for card in self._models_of(name)]
 
-    def _models_of(self, spec: BackendSpec) -> Iterable[ModelCard]:
+    def _models_of(self, name: str) -> Sequence[ModelCard]:
         try:
+            spec = self._find_backend(name)
+            if not self._house.selector.privacy.allows(spec.locality):
+                return ()
             return self._create_backend(spec).models()
         except AndonError:
             return ()
@@ -294,6 +304,8 @@ class AsyncClient(_BaseClient):
 
     async def aclose(self) -> None:
         """Free every engine and connection. The client can serve no more."""
+        import asyncio
+
         await asyncio.gather(*(backend.aclose() for backend in self._take_backends()))
 
     async def __aenter__(self) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 import warnings
@@ -171,9 +170,7 @@ async def adrive(
 async def _aperform(effect: Effect, world: World) -> Any:
     match effect:
         case Create(spec):
-            made = world.backends.get(spec.name)
-            # The first use of a backend may import an engine, which takes a while.
-            return made or await asyncio.to_thread(world.create, spec)
+            return world.backends.get(spec.name) or await _create_in_thread(spec, world)
         case Measure(backend, request):
             return await backend.ameasure(request)
         case Send(backend, request, timeout):
@@ -181,6 +178,14 @@ async def _aperform(effect: Effect, world: World) -> Any:
         case Close(stream):
             return await stream.aclose()
     return world.perform(effect)
+
+
+async def _create_in_thread(spec: BackendSpec, world: World) -> Backend:
+    # Imported here, since programs without asyncio would wait for it at their start; in a thread,
+    # since the first use of a backend may import an engine.
+    import asyncio
+
+    return await asyncio.to_thread(world.create, spec)
 
 
 class _Unlisted:

@@ -85,6 +85,8 @@ class BackendSpec:
     :param name: the backend's name, the same as its entry point's.
     :param create: makes the backend; called once a client, at its first use.
     :param locality: where the data goes if the endpoint is its usual one.
+    :param locate: says where the data really goes under a client's settings; None where that is
+        always ``locality``.
     :param aliases: other names that it answers to.
     :param summary: one line for people.
     :param models: a name to try, as in ``NAME:models[0]``, for help texts.
@@ -93,6 +95,7 @@ class BackendSpec:
     name: str
     create: Callable[[BackendContext], Backend]
     locality: Locality
+    locate: Callable[[BackendContext], Locality] | None = None
     aliases: tuple[str, ...] = ()
     summary: str = ""
     models: tuple[str, ...] = ()

@@ -47,6 +47,11 @@ class HTTPReply:
 class StreamDecoder(Protocol):
     """Reads one stream. However its bytes are cut, it gives the same deltas."""
 
+    @property
+    def done(self) -> bool:
+        """Whether the protocol's own end has come, so that nothing more is waited for."""
+        ...
+
     def feed(self, data: bytes) -> Sequence[ChatDelta]:
         """Return the deltas that the next bytes complete.
 

@@ -1,0 +1,177 @@
+"""Requests in the form of OpenAI's Chat Completions, as pure functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from andon.chat import ChatRequest, ResponseFormat, Tool
+from andon.errors import InvalidRequestError, UnsupportedParameterError
+from andon.messages import ChatMessage, ImagePart, Part
+from andon.wire.openai_quirks import Quirks
+
+_EMPTY_OBJECT = {"type": "object", "properties": {}}
+
+
+def chat_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
+    """Return the body of a call of ``/chat/completions``; what is not set is left out.
+
+    :raises UnsupportedParameterError: the server cannot do what is asked.
+    """
+    refuse_unsupported(request, quirks)
+    # The model comes first: routers read it from the body's beginning.
+    body: dict[str, Any] = {"model": request.model}
+    body["messages"] = [_message(message, quirks) for message in request.messages]
+    body |= _tools(request)
+    if request.response_format.kind != "text":
+        body["response_format"] = _response_format(request.response_format)
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
+    if request.continue_final_message:
+        # Both have to be said: the generation prompt is on by default, and contradicts the other.
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    return body | _common(request, quirks, quirks.max_tokens_field)
+
+
+def prompt_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
+    """Return the body of a call of ``/completions``, which completes a raw prompt.
+
+    :raises UnsupportedParameterError: the server cannot do what is asked.
+    """
+    refuse_unsupported(request, quirks)
+    body = {"model": request.model, "prompt": request.prompt}
+    # This older call never took part in the renaming of max_tokens.
+    return body | _common(request, quirks, "max_tokens")
+
+
+def to_json(body: Mapping[str, Any]) -> bytes:
+    """Return the body as compact UTF-8.
+
+    :raises InvalidRequestError: something in it cannot be written as JSON.
+    """
+    try:
+        text = json.dumps(
+            body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+        )
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
+
+
+def refuse_unsupported(request: ChatRequest, quirks: Quirks) -> None:
+    """Check that the server can do what is asked.
+
+    :raises UnsupportedParameterError: it cannot.
+    """
+    raw = request.prompt is not None
+    schema = request.response_format.kind == "json_schema"
+    form = request.response_format.kind != "text"
+    refused = {
+        "a raw prompt": raw and not quirks.completions,
+        "tools": bool(request.tools) and (raw or not quirks.tools),
+        "response_format": (form and raw) or (schema and not quirks.json_schema),
+        "seed": request.sampling.seed is not None and not quirks.seed,
+        "reasoning_effort": request.reasoning_effort is not None
+        and (raw or not quirks.reasoning_effort),
+        "continue_final_message": request.continue_final_message and not quirks.continuation,
+    }
+    for name, hit in refused.items():
+        if hit:
+            what = " together with a raw prompt" if raw and name != "a raw prompt" else ""
+            raise UnsupportedParameterError(
+                f"the backend of model {request.model!r} does not take {name}{what}; leave it out "
+                "or take another backend"
+            )
+
+
+def _common(request: ChatRequest, quirks: Quirks, max_tokens_field: str) -> dict[str, Any]:
+    sampling = request.sampling
+    body = {
+        max_tokens_field: sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        # Always a list: some servers take nothing else.
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+        "stream": request.stream or None,
+        # Without a stream these options are an error at OpenAI.
+        "stream_options": (
+            {"include_usage": True} if request.stream and quirks.stream_options else None
+        ),
+    }
+    return {name: value for name, value in body.items() if value is not None} | dict(quirks.extra)
+
+
+def _message(message: ChatMessage, quirks: Quirks) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": message.role.value, "content": _content(message)}
+    if message.name is not None:
+        wire["name"] = message.name
+    if message.tool_calls:
+        wire["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        wire["tool_call_id"] = message.tool_call_id
+    if message.reasoning and quirks.reasoning_field is not None:
+        wire[quirks.reasoning_field] = message.reasoning
+    return wire
+
+
+def _content(message: ChatMessage) -> str | list[dict[str, Any]] | None:
+    if not message.content and message.tool_calls:
+        return None
+    if isinstance(message.content, str):
+        return message.content
+    return [_part(part) for part in message.content]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        detail = {} if part.detail is None else {"detail": part.detail}
+        return {"type": "image_url", "image_url": {"url": part.url, **detail}}
+    return {"type": "text", "text": part.text}
+
+
+def _tools(request: ChatRequest) -> dict[str, Any]:
+    # A choice without tools is an error at OpenAI, and "auto" is what everybody does by default.
+    if not request.tools:
+        return {}
+    tools: dict[str, Any] = {"tools": [_tool(tool) for tool in request.tools]}
+    match request.tool_choice:
+        case "auto":
+            pass
+        case "none" | "required" as choice:
+            tools["tool_choice"] = choice
+        case name:
+            tools["tool_choice"] = {"type": "function", "function": {"name": name}}
+    return tools
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = tool.parameters or _EMPTY_OBJECT
+    return {"type": "function", "function": function}
+
+
+def _response_format(form: ResponseFormat) -> dict[str, Any]:
+    if form.kind == "json_object":
+        return {"type": "json_object"}
+    schema = {"name": form.name, "schema": form.schema or {}, "strict": form.strict}
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _plain(value: object) -> Any:
+    # Frozen records may hold mappings and sequences that json does not know.
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -1,0 +1,37 @@
+"""Groq's API as an andon backend: nothing but facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from andon.backends.http_backend import http_backend_spec
+from andon.hookspecs import hookimpl
+from andon.specs import BackendSpec, Locality, ModelCard
+from andon.wire.endpoint import EndpointSpec
+from andon.wire.openai_chat import OpenAIChat, Quirks
+
+ENDPOINT = EndpointSpec(
+    base_url="https://api.groq.com/openai/v1",
+    locality=Locality.PUBLIC,
+    key_variables=("GROQ_API_KEY",),
+    docs="https://console.groq.com/docs/api-reference",
+)
+QUIRKS = Quirks(
+    stream_options=False,  # its usage comes in a field of its own, asked for or not
+    reasoning_field="reasoning",
+    completions=False,
+)
+MODEL = ModelCard(
+    name="openai/gpt-oss-120b",
+    backends=("groq",),
+    context_window=131_072,
+    capabilities=frozenset({"chat", "tools", "json_schema", "reasoning"}),
+)
+
+
+@hookimpl
+def andon_register_backends() -> Iterable[BackendSpec]:
+    """Offer the backend ``groq``."""
+    dialect = partial(OpenAIChat, QUIRKS)
+    return [http_backend_spec("groq", ENDPOINT, dialect, summary="Groq's API", models=(MODEL,))]

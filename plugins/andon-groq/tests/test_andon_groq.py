@@ -1,0 +1,140 @@
+"""What andon-groq says of its backend, and the request that is built from it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+import andon_groq
+from andon import Client, Locality, Price
+from andon.chat import ChatRequest, Sampling, Usage
+from andon.errors import UnsupportedParameterError
+from andon.messages import ChatMessage
+from andon.wire.openai_chat import OpenAIChat
+from andon_groq import ENDPOINT, QUIRKS
+
+HELLO = ChatRequest(model="some-model", messages=(ChatMessage.user("Hello"),), sampling=Sampling(9))
+REPLY = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "some-model",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
+}  # fmt: skip
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """Keeps what it was sent, and answers."""
+
+    seen: list[Any]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.seen.append((self.path, self.headers["authorization"], body))
+        data = json.dumps(REPLY).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[Any]]]:
+    handler = type("OneRecorder", (Recorder,), {"seen": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler.seen
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_facts() -> None:
+    [spec] = andon_groq.andon_register_backends()
+    assert (spec.name, spec.locality) == ("groq", Locality.PUBLIC)
+    assert ENDPOINT.locality is Locality.PUBLIC
+    assert ENDPOINT.base_url == "https://api.groq.com/openai/v1"
+    assert ENDPOINT.key_variables == ("GROQ_API_KEY",)
+    assert ENDPOINT.key_optional is False
+
+
+def test_a_request_that_is_really_sent(server: tuple[str, list[Any]]) -> None:
+    url, seen = server
+    with Client(
+        discover=False,
+        plugins=[andon_groq],
+        endpoints={"groq": {"base_url": f"{url}/v1", "api_key": "K"}},
+        prices={"groq:some-model": Price(input=Decimal(1), output=Decimal(1))},
+    ) as client:
+        reply = client.chat("groq:some-model", "Hello", max_tokens=9)
+    assert (reply.text, reply.usage.total_tokens) == ("Hi", 6)
+    body = {
+        "model": "some-model",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_completion_tokens": 9,
+    }
+    assert seen == [("/v1/chat/completions", "Bearer K", body)]
+
+
+def test_usage_is_not_asked_for_and_read_from_groqs_own_field() -> None:
+    call = OpenAIChat(QUIRKS).encode(replace(HELLO, stream=True))
+    assert "stream_options" not in json.loads(call.body)
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "queue_time": 0.1}
+    last = {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        "x_groq": {"id": "req_1", "usage": usage},
+    }
+    decoder = OpenAIChat(QUIRKS).decoder({})
+    [delta] = decoder.feed(f"data: {json.dumps(last)}\n\n".encode())
+    assert delta.usage == Usage(7, 2)
+
+
+def test_thoughts_go_back() -> None:
+    thinker = ChatMessage.from_openai(
+        {"role": "assistant", "content": "4", "reasoning_content": "2+2"}
+    )
+    call = OpenAIChat(QUIRKS).encode(replace(HELLO, messages=(thinker, *HELLO.messages)))
+    assert json.loads(call.body)["messages"][0]["reasoning"] == "2+2"
+
+
+def test_raw_prompts_are_refused() -> None:
+    with pytest.raises(UnsupportedParameterError, match="a raw prompt"):
+        OpenAIChat(QUIRKS).encode(ChatRequest(model="m", prompt="Once"))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_official_sdk_sends_the_same(server: tuple[str, list[Any]], stream: bool) -> None:
+    groq = pytest.importorskip("groq", reason="the official SDK is not installed")
+    url, seen = server
+    with groq.Groq(api_key="K", base_url=url, max_retries=0) as client:
+        answer = client.chat.completions.create(
+            model="some-model",
+            messages=[{"role": "user", "content": "Hello"}],
+            max_completion_tokens=9,
+            temperature=0.5,
+            stop=["END"],
+            seed=1,
+            reasoning_effort="low",
+            **({"stream": True} if stream else {}),
+        )
+        if stream:
+            answer.close()
+    [(path, key, body)] = seen
+    sampling = Sampling(9, temperature=0.5, stop=("END",), seed=1)
+    request = replace(HELLO, sampling=sampling, reasoning_effort="low", stream=stream)
+    call = OpenAIChat(QUIRKS).encode(request)
+    assert ENDPOINT.base_url + call.path == f"https://api.groq.com{path}"
+    assert ENDPOINT.auth_prefix + "K" == key
+    assert json.loads(call.body) == body

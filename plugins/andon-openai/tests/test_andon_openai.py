@@ -1,0 +1,99 @@
+"""What andon-openai says of its backend, and the request that is built from it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+import andon_openai
+from andon import Client, Locality, Price
+from andon.chat import ChatRequest, Sampling
+from andon.errors import UnsupportedParameterError
+from andon.messages import ChatMessage
+from andon.wire.openai_chat import OpenAIChat
+from andon_openai import ENDPOINT, QUIRKS
+
+HELLO = ChatRequest(model="some-model", messages=(ChatMessage.user("Hello"),), sampling=Sampling(9))
+REPLY = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "some-model",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6},
+}  # fmt: skip
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """Keeps what it was sent, and answers."""
+
+    seen: list[Any]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.seen.append((self.path, self.headers["authorization"], body))
+        data = json.dumps(REPLY).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[Any]]]:
+    handler = type("OneRecorder", (Recorder,), {"seen": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler.seen
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_facts() -> None:
+    [spec] = andon_openai.andon_register_backends()
+    assert (spec.name, spec.locality) == ("openai", Locality.PUBLIC)
+    assert ENDPOINT.locality is Locality.PUBLIC
+    assert ENDPOINT.base_url == "https://api.openai.com/v1"
+    assert ENDPOINT.key_variables == ("OPENAI_API_KEY",)
+    assert ENDPOINT.key_optional is False
+
+
+def test_a_request_that_is_really_sent(server: tuple[str, list[Any]]) -> None:
+    url, seen = server
+    with Client(
+        discover=False,
+        plugins=[andon_openai],
+        endpoints={"openai": {"base_url": f"{url}/v1", "api_key": "K"}},
+        prices={"openai:some-model": Price(input=Decimal(1), output=Decimal(1))},
+    ) as client:
+        reply = client.chat("openai:some-model", "Hello", max_tokens=9)
+    assert (reply.text, reply.usage.total_tokens) == ("Hi", 6)
+    body = {
+        "model": "some-model",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_completion_tokens": 9,
+    }
+    assert seen == [("/v1/chat/completions", "Bearer K", body)]
+
+
+def test_usage_is_asked_for_in_streams() -> None:
+    call = OpenAIChat(QUIRKS).encode(replace(HELLO, stream=True))
+    assert json.loads(call.body)["stream_options"] == {"include_usage": True}
+
+
+def test_an_answer_cannot_be_continued() -> None:
+    messages = (*HELLO.messages, ChatMessage.assistant("Hi,"))
+    with pytest.raises(UnsupportedParameterError, match="continue_final_message"):
+        OpenAIChat(QUIRKS).encode(replace(HELLO, messages=messages, continue_final_message=True))

@@ -1,0 +1,40 @@
+"""Together AI's API as an andon backend: nothing but facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from andon.backends.http_backend import http_backend_spec
+from andon.hookspecs import hookimpl
+from andon.specs import BackendSpec, Locality, ModelCard
+from andon.wire.endpoint import EndpointSpec
+from andon.wire.openai_chat import OpenAIChat, Quirks
+
+ENDPOINT = EndpointSpec(
+    base_url="https://api.together.ai/v1",
+    locality=Locality.PUBLIC,
+    key_variables=("TOGETHER_API_KEY",),
+    docs="https://docs.together.ai/reference/chat-completions",
+)
+QUIRKS = Quirks(
+    max_tokens_field="max_tokens",
+    stream_options=False,  # usage comes with the last chunk anyway
+)
+MODEL = ModelCard(
+    name="openai/gpt-oss-20b",
+    backends=("together",),
+    context_window=131_072,
+    capabilities=frozenset({"chat", "tools", "json_schema", "reasoning"}),
+)
+
+
+@hookimpl
+def andon_register_backends() -> Iterable[BackendSpec]:
+    """Offer the backend ``together``."""
+    dialect = partial(OpenAIChat, QUIRKS)
+    return [
+        http_backend_spec(
+            "together", ENDPOINT, dialect, summary="Together AI's API", models=(MODEL,)
+        )
+    ]
