@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -15,6 +12,7 @@ import andon_localai
 from andon import Client, Locality, Price
 from andon.chat import ChatRequest
 from andon.errors import ServerError
+from andon.testing import Recorded, Recorder
 from andon.wire.openai_chat import OpenAIChat
 from andon_localai import ENDPOINT, QUIRKS
 
@@ -27,35 +25,10 @@ REPLY = {
 }  # fmt: skip
 
 
-class Recorder(BaseHTTPRequestHandler):
-    """Keeps what it was sent, and answers."""
-
-    seen: list[Any]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.seen.append((self.path, self.headers["authorization"], body))
-        data = json.dumps(REPLY).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def server() -> Iterator[tuple[str, list[Any]]]:
-    handler = type("OneRecorder", (Recorder,), {"seen": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.seen
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def server() -> Iterator[tuple[str, list[Recorded]]]:
+    with Recorder(REPLY) as recorder:
+        yield recorder.url, recorder.seen
 
 
 def test_the_facts() -> None:
@@ -67,7 +40,7 @@ def test_the_facts() -> None:
     assert ENDPOINT.key_optional is True
 
 
-def test_a_request_that_is_really_sent(server: tuple[str, list[Any]]) -> None:
+def test_a_request_that_is_really_sent(server: tuple[str, list[Recorded]]) -> None:
     url, seen = server
     with Client(
         discover=False,

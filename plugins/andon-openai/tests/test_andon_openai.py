@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -17,6 +14,7 @@ from andon import Client, Locality, Price
 from andon.chat import ChatRequest, Sampling
 from andon.errors import UnsupportedParameterError
 from andon.messages import ChatMessage
+from andon.testing import Recorded, Recorder
 from andon.wire.openai_chat import OpenAIChat
 from andon_openai import ENDPOINT, QUIRKS
 
@@ -30,35 +28,10 @@ REPLY = {
 }  # fmt: skip
 
 
-class Recorder(BaseHTTPRequestHandler):
-    """Keeps what it was sent, and answers."""
-
-    seen: list[Any]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.seen.append((self.path, self.headers["authorization"], body))
-        data = json.dumps(REPLY).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def server() -> Iterator[tuple[str, list[Any]]]:
-    handler = type("OneRecorder", (Recorder,), {"seen": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.seen
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def server() -> Iterator[tuple[str, list[Recorded]]]:
+    with Recorder(REPLY) as recorder:
+        yield recorder.url, recorder.seen
 
 
 def test_the_facts() -> None:
@@ -70,7 +43,7 @@ def test_the_facts() -> None:
     assert ENDPOINT.key_optional is False
 
 
-def test_a_request_that_is_really_sent(server: tuple[str, list[Any]]) -> None:
+def test_a_request_that_is_really_sent(server: tuple[str, list[Recorded]]) -> None:
     url, seen = server
     with Client(
         discover=False,

@@ -1,5 +1,6 @@
-"""What tests of plugins and of programs need: backends that play a script."""
+"""What tests of plugins and of programs need: backends that play a script, and a recorder."""
 
+from andon.testing.recorder import Recorded, Recorder
 from andon.testing.scripted import ScriptedBackend, plugin_with
 
-__all__ = ["ScriptedBackend", "plugin_with"]
+__all__ = ["Recorded", "Recorder", "ScriptedBackend", "plugin_with"]
