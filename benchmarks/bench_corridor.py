@@ -13,7 +13,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 
 from andon import AsyncClient, ChatDelta, ChatRequest, Client, FinishReason, Usage
 from andon.testing import ScriptedBackend, plugin_with
@@ -27,7 +27,9 @@ END = ChatDelta(finish_reason=FinishReason.STOP, usage=Usage(1, TOKENS))
 class Tireless(ScriptedBackend):
     """Gives many tokens as fast as Python can."""
 
-    def stream(self, request: ChatRequest, timeout: float | None) -> Iterator[ChatDelta]:  # type: ignore[override]
+    def stream(
+        self, request: ChatRequest, timeout: float | None
+    ) -> Generator[ChatDelta, None, None]:
         """Give the tokens."""
         for _ in range(TOKENS):
             yield TOKEN

@@ -184,6 +184,15 @@ def test_one_failed_model_gives_its_own_error_and_several_all_of_them(both: Any)
     assert len(all_of_them.value.attempts) == 2
 
 
+def test_an_error_keeps_its_own_cause(both: Any) -> None:
+    cause = OSError("the disk is gone")
+    error = BadRequestError("no")
+    error.__cause__ = cause
+    with pytest.raises(BadRequestError) as caught:
+        both(plugin_with(one=ScriptedBackend([error]))).chat("one:m")
+    assert caught.value.__cause__ is cause
+
+
 def test_a_failed_attempt_gives_its_reservation_back() -> None:
     plugin = plugin_with(locality=Locality.PUBLIC, paid=ScriptedBackend([ServerError("down")]))
     client = Client(discover=False, plugins=[plugin], prices={"paid:m": DOLLAR}, daily_budget_usd=9)

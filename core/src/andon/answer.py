@@ -56,6 +56,11 @@ class Answer:
         """The text so far."""
         return "".join(self._text)
 
+    @property
+    def has_content(self) -> bool:
+        """Whether a part of a text, of thoughts or of a tool call has come."""
+        return bool(self._text or self._reasoning or self._calls)
+
     def message(self) -> ChatMessage:
         """Return the answer as the assistant's message."""
         calls = tuple(

@@ -37,7 +37,7 @@ from andon.events import (
     AttemptStarted,
     Event,
 )
-from andon.failover import StreamTracker
+from andon.failover import may_go_elsewhere
 from andon.pricing import PriceTable, bound_nano, cost_nano, to_usd
 from andon.routing import Candidate, Router
 from andon.selection import BackendSelector, ModelRef
@@ -194,13 +194,17 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     if order.timeout is not None:
         trip.deadline = (yield from _clock()) + order.timeout
     for candidate in candidates:
-        tracker = StreamTracker(held_back=not order.request.stream)
+        answer = Answer()
         try:
-            return (yield from _attempt(trip, candidate, tracker))
+            return (yield from _attempt(trip, candidate, answer))
         except (BackendError, ContextOverflowError) as error:
             yield from _note_failure(trip, candidate, error)
-            if not (yield from _may_go_on(trip, tracker, error)):
-                raise _final_error(trip, tracker, error) from error
+            # Whoever waits for the whole answer sees nothing of a broken one.
+            seen = order.request.stream and answer.has_content
+            if not (yield from _may_go_on(trip, error, seen)):
+                if seen:
+                    raise _broken_off(trip, answer, error) from error
+                raise
     raise _all_failed(trip)
 
 
@@ -222,7 +226,7 @@ def _select(trip: _Trip) -> list[Candidate]:
     return candidates
 
 
-def _attempt(trip: _Trip, candidate: Candidate, tracker: StreamTracker) -> Steps[ChatResponse]:
+def _attempt(trip: _Trip, candidate: Candidate, answer: Answer) -> Steps[ChatResponse]:
     """Ask one candidate: fit, price, reserve, send, follow and settle."""
     backend = yield from _create(candidate.spec)
     request = trip.order.request
@@ -243,9 +247,8 @@ def _attempt(trip: _Trip, candidate: Candidate, tracker: StreamTracker) -> Steps
             input_tokens=None if measure is None else measure.count.tokens,
         )
     )
-    answer = Answer()
     try:
-        yield from _follow(trip, backend, request, tracker, answer)
+        yield from _follow(trip, backend, request, answer)
     except BaseException as error:
         yield Settle(reservation, min(bound, _delivered_cost(answer, measure, price)))
         if isinstance(error, Abandoned):
@@ -292,7 +295,6 @@ def _follow(
     trip: _Trip,
     backend: Backend,
     request: ChatRequest,
-    tracker: StreamTracker,
     answer: Answer,
 ) -> Steps[None]:
     """Send the request and follow the stream to its end."""
@@ -302,7 +304,6 @@ def _follow(
     try:
         while (delta := (yield fetch)) is not None:
             answer.append(delta)
-            tracker.append(delta)
             if emit:
                 yield Emit(delta)
     finally:
@@ -363,22 +364,19 @@ def _note_failure(trip: _Trip, candidate: Candidate, error: AndonError) -> Steps
     )
 
 
-def _may_go_on(
-    trip: _Trip, tracker: StreamTracker, error: BackendError | ContextOverflowError
-) -> Steps[bool]:
+def _may_go_on(trip: _Trip, error: AndonError, seen: bool) -> Steps[bool]:
     if trip.deadline is not None and (yield from _clock()) >= trip.deadline:
         return False
-    return isinstance(error, ContextOverflowError) or tracker.may_restart(error)
+    return may_go_elsewhere(error, seen=seen)
 
 
-def _final_error(trip: _Trip, tracker: StreamTracker, error: AndonError) -> AndonError:
-    if not tracker.delivered or not isinstance(error, BackendError):
-        return error
+def _broken_off(trip: _Trip, answer: Answer, error: AndonError) -> StreamInterrupted:
+    last = trip.attempts[-1]
     return StreamInterrupted(
-        f"the answer broke off after {len(tracker.text)} characters: {error}",
-        partial=tracker.text,
-        backend=error.backend,
-        model=error.model,
+        f"the answer broke off after {len(answer.text)} characters: {error}",
+        partial=answer.text,
+        backend=last.backend,
+        model=last.model,
         attempts=trip.attempts,
     )
 
