@@ -23,7 +23,7 @@ from types import ModuleType
 from andon import AsyncClient, Client, Locality, Price, hookimpl
 from andon.backends.http_backend import http_backend_spec
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OpenAIChat
+from andon.wire.openai_chat import openai_dialect
 
 CALLS = 200
 CHUNKS = 5_000
@@ -145,7 +145,7 @@ def _raw_cases(url: str) -> dict[str, tuple[Callable[[], object], int]]:
 
 def _our_cases(base_url: str) -> dict[str, tuple[Callable[[], object], int]]:
     spec = http_backend_spec(
-        "up", EndpointSpec(base_url=base_url, locality=Locality.LOCAL), OpenAIChat
+        "up", EndpointSpec(base_url=base_url, locality=Locality.LOCAL), openai_dialect()
     )
     plugin = ModuleType("up")
     vars(plugin)["andon_register_backends"] = hookimpl(lambda: [spec])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from andon.chat import FinishReason as FinishReason
     from andon.chat import ResponseFormat as ResponseFormat
     from andon.chat import Sampling as Sampling
+    from andon.chat import TokenLogprob as TokenLogprob
     from andon.chat import Tool as Tool
     from andon.chat import ToolCallDelta as ToolCallDelta
     from andon.chat import Usage as Usage
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from andon.errors import BudgetError as BudgetError
     from andon.errors import ClientClosedError as ClientClosedError
     from andon.errors import ConfigurationError as ConfigurationError
+    from andon.errors import ContentFilterError as ContentFilterError
     from andon.errors import ContextOverflowError as ContextOverflowError
     from andon.errors import ControlTokenError as ControlTokenError
     from andon.errors import DailyBudgetExceeded as DailyBudgetExceeded
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
     from andon.errors import InvalidRequestError as InvalidRequestError
     from andon.errors import MissingKeyError as MissingKeyError
     from andon.errors import ModelLoadError as ModelLoadError
+    from andon.errors import NotFoundError as NotFoundError
+    from andon.errors import OverloadedError as OverloadedError
     from andon.errors import PermissionDeniedError as PermissionDeniedError
     from andon.errors import PluginLoadError as PluginLoadError
     from andon.errors import PluginWarning as PluginWarning
     from andon.errors import PrivacyViolation as PrivacyViolation
+    from andon.errors import PromptTooLongError as PromptTooLongError
     from andon.errors import RateLimitError as RateLimitError
     from andon.errors import RequestTimeout as RequestTimeout
     from andon.errors import RequestTooExpensive as RequestTooExpensive
@@ -61,6 +66,7 @@ if TYPE_CHECKING:
     from andon.hookspecs import hookimpl as hookimpl
     from andon.messages import ChatMessage as ChatMessage
     from andon.messages import ImagePart as ImagePart
+    from andon.messages import ProviderState as ProviderState
     from andon.messages import Role as Role
     from andon.messages import TextPart as TextPart
     from andon.messages import ToolCall as ToolCall
@@ -79,6 +85,7 @@ if TYPE_CHECKING:
     from andon.specs import LedgerSpec as LedgerSpec
     from andon.specs import Locality as Locality
     from andon.specs import ModelCard as ModelCard
+    from andon.specs import ModelProfile as ModelProfile
     from andon.specs import ObserverSpec as ObserverSpec
     from andon.specs import Price as Price
     from andon.specs import RouterSpec as RouterSpec
@@ -94,18 +101,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "budget": "CircuitBreakerConfig CostCircuitBreaker",
     "chat": "Attempt ChatDelta ChatRequest ChatResponse FinishReason ResponseFormat Sampling "
-    "Tool ToolCallDelta Usage",
+    "TokenLogprob Tool ToolCallDelta Usage",
     "client": "AsyncClient Client",
     "context": "ContextWindow",
     "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
-    "ClientClosedError ConfigurationError ContextOverflowError ControlTokenError "
-    "DailyBudgetExceeded DuplicateNameError InvalidRequestError MissingKeyError ModelLoadError "
-    "PermissionDeniedError PluginLoadError PluginWarning PrivacyViolation RateLimitError "
-    "RequestTimeout RequestTooExpensive RoleOrderError RoutingError ServerError SettingsError "
-    "StreamInterrupted TemplateError TransportError UnknownBackendError UnknownModelError "
-    "UnknownPriceError UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
+    "ClientClosedError ConfigurationError ContentFilterError ContextOverflowError "
+    "ControlTokenError DailyBudgetExceeded DuplicateNameError InvalidRequestError "
+    "MissingKeyError ModelLoadError NotFoundError OverloadedError PermissionDeniedError "
+    "PluginLoadError PluginWarning PrivacyViolation PromptTooLongError RateLimitError "
+    "RequestTimeout RequestTooExpensive RoleOrderError RoutingError ServerError "
+    "SettingsError StreamInterrupted TemplateError TransportError UnknownBackendError "
+    "UnknownModelError UnknownPriceError UnsafeTemplateError UnsupportedParameterError "
+    "UnsupportedRoleError",
     "hookspecs": "hookimpl",
-    "messages": "ChatMessage ImagePart Role TextPart ToolCall",
+    "messages": "ChatMessage ImagePart ProviderState Role TextPart ToolCall",
     "plugins": "PluginInfo Plugins",
     "pricing": "PriceTable",
     "privacy": "PrivacyTier",
@@ -113,7 +122,7 @@ _HOMES = {
     "selection": "BackendSelector",
     "settings": "Settings",
     "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "
-    "ModelCard ObserverSpec Price RouterSpec TokenizerSpec",
+    "ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",
     "templates": "ChatTemplateEngine TemplateFormat",
     "tokens": "Exactness TokenCount",
 }

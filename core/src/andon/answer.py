@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from andon.chat import Attempt, ChatDelta, ChatResponse, FinishReason, ToolCallDelta, Usage
-from andon.messages import ChatMessage, Role, ToolCall
+from andon.chat import (
+    Attempt,
+    ChatDelta,
+    ChatResponse,
+    FinishReason,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
+from andon.messages import ChatMessage, ProviderState, Role, ToolCall
 
 
 @dataclass(slots=True)
@@ -34,6 +42,8 @@ class Answer:
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
     _calls: dict[int, _CallPieces] = field(default_factory=dict)
+    _logprobs: list[TokenLogprob] = field(default_factory=list)
+    _state: list[ProviderState] = field(default_factory=list)
 
     def append(self, delta: ChatDelta) -> None:
         """Add the next piece."""
@@ -44,6 +54,8 @@ class Answer:
             self._reasoning.append(delta.reasoning)
         for call in delta.tool_calls:
             self._calls.setdefault(call.index, _CallPieces()).append(call)
+        self._logprobs += delta.logprobs
+        self._state += delta.provider_state
         if delta.usage is not None:
             self.usage = delta.usage
         if delta.finish_reason is not None:
@@ -68,7 +80,13 @@ class Answer:
             for _, pieces in sorted(self._calls.items())
         )
         reasoning = "".join(self._reasoning) or None
-        return ChatMessage(Role.ASSISTANT, self.text, tool_calls=calls, reasoning=reasoning)
+        return ChatMessage(
+            Role.ASSISTANT,
+            self.text,
+            tool_calls=calls,
+            reasoning=reasoning,
+            provider_state=tuple(self._state),
+        )
 
     def response(
         self, *, backend: str, model: str, cost_usd: Decimal, attempts: Sequence[Attempt]
@@ -90,4 +108,5 @@ class Answer:
             attempts=tuple(attempts),
             raw_finish_reason=self.raw_finish_reason,
             request_id=self.request_id,
+            logprobs=tuple(self._logprobs),
         )

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from andon.errors import AndonError, InvalidRequestError
-from andon.messages import ChatMessage, Role, ToolCall
+from andon.messages import ChatMessage, ProviderState, Role, ToolCall
 
 
 class FinishReason(StrEnum):
@@ -156,6 +156,8 @@ class ChatRequest:
     :param reasoning_effort: ``"low"``, ``"medium"`` or ``"high"``, for models that reason.
     :param continue_final_message: the answer continues the last message, an assistant's.
     :param stream: whether the caller wants the answer in pieces.
+    :param top_logprobs: how many alternatives to report for each token of the answer, beside its
+        own log probability; None reports nothing.
     """
 
     model: str
@@ -168,8 +170,10 @@ class ChatRequest:
     reasoning_effort: str | None = None
     continue_final_message: bool = False
     stream: bool = False
+    top_logprobs: int | None = None
 
     def __post_init__(self) -> None:
+        _check_range("top_logprobs", self.top_logprobs, 0, None)
         if bool(self.messages) == (self.prompt is not None):
             raise InvalidRequestError("a request has either messages or a prompt")
         names = {tool.name for tool in self.tools}
@@ -224,6 +228,20 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token of the answer was.
+
+    :param token: the token's text.
+    :param logprob: the natural logarithm of its probability.
+    :param top: the likeliest tokens in its place, each with its logarithm, likeliest first.
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChatDelta:
     """The next piece of an answer.
 
@@ -235,6 +253,8 @@ class ChatDelta:
     :param usage: tokens used, in the last piece.
     :param model: the model's name as the backend reports it.
     :param request_id: the provider's id of the request.
+    :param logprobs: how likely the tokens of this piece were, where that was asked for.
+    :param provider_state: what the provider wants back unchanged with this answer.
     """
 
     text: str = ""
@@ -245,6 +265,8 @@ class ChatDelta:
     usage: Usage | None = None
     model: str | None = None
     request_id: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    provider_state: tuple[ProviderState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +296,7 @@ class ChatResponse:
     :param attempts: every attempt made, in order; the last one answered.
     :param raw_finish_reason: why the answer ended, in the backend's own word.
     :param request_id: the provider's id of the request.
+    :param logprobs: how likely the tokens of the answer were, where that was asked for.
     """
 
     message: ChatMessage
@@ -285,6 +308,7 @@ class ChatResponse:
     attempts: tuple[Attempt, ...] = ()
     raw_finish_reason: str | None = None
     request_id: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     @property
     def text(self) -> str:

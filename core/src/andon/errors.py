@@ -27,9 +27,13 @@
     ├── BackendError                  the backend failed or refused
     │   ├── AuthenticationError       401
     │   ├── PermissionDeniedError     403
+    │   ├── NotFoundError             404: no such model, or no such address
     │   ├── BadRequestError           400, 413, 422
+    │   │   ├── PromptTooLongError    the backend says that the prompt does not fit
+    │   │   └── ContentFilterError    the provider's filter refuses the prompt
     │   ├── RateLimitError            429
     │   ├── ServerError               5xx
+    │   │   └── OverloadedError       503, 529: too much to do, or still loading
     │   ├── TransportError            no connection, or a broken one
     │   ├── RequestTimeout            it took longer than it may
     │   └── StreamInterrupted         the answer broke off; ``.partial`` holds what had arrived
@@ -108,7 +112,16 @@ class UnsafeTemplateError(TemplateError):
 
 
 class UnsupportedParameterError(InvalidRequestError):
-    """The backend or the model cannot do what a parameter asks for."""
+    """The backend or the model cannot do what a parameter asks for.
+
+    :param message: what happened and what to do.
+    :param parameter: the request option that is to blame, by its name in
+        :class:`andon.RequestOptions`, or None where leaving one out would not help.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class ContextOverflowError(InvalidRequestError):
@@ -190,10 +203,22 @@ class PermissionDeniedError(BackendError):
     """The credentials do not allow this (403)."""
 
 
+class NotFoundError(BackendError):
+    """The backend has no such model, or its address is another one (404)."""
+
+
 class BadRequestError(BackendError):
     """The backend rejects the request as it stands (400, 413, 422)."""
 
     recoverable = False
+
+
+class PromptTooLongError(BadRequestError):
+    """The backend says that the prompt does not fit into the model's context window."""
+
+
+class ContentFilterError(BadRequestError):
+    """The provider's content filter refuses the prompt."""
 
 
 class RateLimitError(BackendError):
@@ -202,6 +227,10 @@ class RateLimitError(BackendError):
 
 class ServerError(BackendError):
     """The backend itself failed (5xx), or an engine inside this process did."""
+
+
+class OverloadedError(ServerError):
+    """The backend has too much to do, or is still loading its model (503, 529)."""
 
 
 class TransportError(BackendError):

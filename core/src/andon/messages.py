@@ -63,6 +63,21 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderState:
+    """What a provider wants back unchanged when its answer becomes part of the chat.
+
+    Signed thoughts, for example. Other providers never see it, and OpenAI-style dicts have no
+    place for it: keep the :class:`ChatMessage` itself.
+
+    :param dialect: name of the protocol that wrote it and may read it.
+    :param data: its JSON text.
+    """
+
+    dialect: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
     """One message of a chat.
 
@@ -72,6 +87,7 @@ class ChatMessage:
     :param tool_calls: the calls that an assistant asks for.
     :param tool_call_id: the call that a tool's message answers.
     :param reasoning: the thoughts that came with an assistant's answer.
+    :param provider_state: what its provider wants back with it, unchanged.
     """
 
     role: Role
@@ -80,6 +96,7 @@ class ChatMessage:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     reasoning: str | None = None
+    provider_state: tuple[ProviderState, ...] = ()
 
     @classmethod
     def system(cls, content: str) -> ChatMessage:

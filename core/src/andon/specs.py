@@ -59,6 +59,44 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """What a family of models accepts, wherever it is served. None is "not known": it is sent.
+
+    :param models: glob patterns of the models' names, in lower case, without the backend; or
+        with it, ``backend:pattern``, for what holds only there.
+    :param sampling: whether it takes ``temperature`` and ``top_p``.
+    :param tools: whether it calls tools.
+    :param forced_tool_choice: whether ``tool_choice`` may force a call.
+    :param images: whether messages may have images.
+    :param json_schema: whether it keeps an answer to a JSON schema.
+    :param prefill: whether it continues an assistant's last message.
+    :param reasoning_efforts: the values of ``reasoning_effort`` that it takes; an empty tuple is
+        "none of them".
+    :param max_tokens_field: what its ``max_tokens`` is called at OpenAI-style endpoints.
+    :param system_role: the role of instructions at OpenAI-style endpoints.
+    :param context_window: most tokens of prompt and answer together.
+    :param max_output_tokens: most tokens of one answer.
+    :param as_of: the day on which this held, as ``YYYY-MM-DD``.
+    :param source: where it is written, for people.
+    """
+
+    models: tuple[str, ...] = ()
+    sampling: bool | None = None
+    tools: bool | None = None
+    forced_tool_choice: bool | None = None
+    images: bool | None = None
+    json_schema: bool | None = None
+    prefill: bool | None = None
+    reasoning_efforts: tuple[str, ...] | None = None
+    max_tokens_field: str | None = None
+    system_role: str | None = None
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    as_of: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendContext:
     """What a backend is created with. Everything that it may know comes through here.
 
@@ -68,6 +106,7 @@ class BackendContext:
     :param cards: all model cards; importing every plugin, so for listings and error messages.
     :param chat_templates: the chat templates that plugins offer, likewise.
     :param environment: the environment variables that the backend may read.
+    :param find_profile: what is known of what a model accepts.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -76,6 +115,7 @@ class BackendContext:
     cards: Callable[[], Sequence[ModelCard]] = lambda: ()
     chat_templates: Callable[[], Sequence[ChatTemplateSpec]] = lambda: ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    find_profile: Callable[[str], ModelProfile] = lambda model: ModelProfile()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

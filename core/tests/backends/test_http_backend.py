@@ -35,9 +35,9 @@ from andon.errors import (
     StreamInterrupted,
     TransportError,
 )
-from andon.specs import BackendContext, Locality, ModelCard
+from andon.specs import BackendContext, Locality, ModelCard, ModelProfile
 from andon.wire import http
-from andon.wire.dialect import HTTPCall, HTTPReply
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, StreamDecoder
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.retry import RetryPolicy
 from andon.wire.sse import SSEDecoder
@@ -47,8 +47,8 @@ KEY = "sk-very-secret-key"
 # -- A dialect of a few lines ---------------------------------------------------------------------
 
 
-class TinyDialect:
-    def encode(self, request: ChatRequest) -> HTTPCall:
+class TinyDialect(Dialect):
+    def encode(self, request: ChatRequest, profile: ModelProfile) -> HTTPCall:
         body = json.dumps({"prompt": request.prompt, "stream": request.stream}).encode()
         return HTTPCall(path="/say", body=body, headers={"x-tiny": "1"})
 
@@ -67,7 +67,7 @@ class TinyDialect:
         return kind(f"it said {reply.body.decode()}", status=reply.status)
 
 
-class TinyDecoder:
+class TinyDecoder(StreamDecoder):
     def __init__(self) -> None:
         self.events = SSEDecoder(limit=1_000_000)
         self.done = False
@@ -702,7 +702,7 @@ def test_the_key_is_nowhere_to_be_read(
 def test_the_record_makes_nothing_before_it_is_asked(server: ScriptedServer) -> None:
     made: list[TinyDialect] = []
 
-    def dialect() -> TinyDialect:
+    def dialect(context: BackendContext) -> TinyDialect:
         made.append(TinyDialect())
         return made[-1]
 

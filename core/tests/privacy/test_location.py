@@ -8,7 +8,7 @@ from andon import Client, Locality, PrivacyViolation, TransportError, hookimpl
 from andon.backends.http_backend import http_backend_spec
 from andon.privacy.location import is_loopback, locality_of
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OpenAIChat
+from andon.wire.openai_chat import openai_dialect
 
 CLOUD = "https://api.example.com/v1"
 
@@ -57,7 +57,7 @@ def test_a_local_backend_with_another_address_is_public() -> None:
 
 
 def _client(endpoint: EndpointSpec, base_url: str) -> Client:
-    spec = http_backend_spec("one", endpoint, OpenAIChat)
+    spec = http_backend_spec("one", endpoint, openai_dialect())
     module = ModuleType("one")
     vars(module)["andon_register_backends"] = hookimpl(lambda: [spec])
     endpoints = {"one": {"base_url": base_url, "max_retries": 0}}

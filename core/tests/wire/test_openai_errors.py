@@ -16,7 +16,10 @@ from andon.errors import (
     AuthenticationError,
     BackendError,
     BadRequestError,
+    NotFoundError,
+    OverloadedError,
     PermissionDeniedError,
+    PromptTooLongError,
     RateLimitError,
     RequestTimeout,
     ServerError,
@@ -35,10 +38,10 @@ def reply(value: Any, status: int = 200, **headers: str) -> HTTPReply:
     ("status", "kind"),
     [
         (400, BadRequestError), (401, AuthenticationError), (402, PermissionDeniedError),
-        (403, PermissionDeniedError), (404, BadRequestError), (405, BadRequestError),
+        (403, PermissionDeniedError), (404, NotFoundError), (405, BadRequestError),
         (408, RequestTimeout), (409, BackendError), (413, BadRequestError), (422, BadRequestError),
-        (429, RateLimitError), (498, RateLimitError), (500, ServerError), (503, ServerError),
-        (529, ServerError), (302, BackendError),
+        (429, RateLimitError), (498, RateLimitError), (500, ServerError), (503, OverloadedError),
+        (529, OverloadedError), (302, BackendError),
     ],
 )  # fmt: skip
 def test_every_status_has_its_class(status: int, kind: type[BackendError]) -> None:
@@ -136,7 +139,7 @@ def test_junk_is_an_answer_or_an_error_and_never_a_crash(value: Any, inner: Any)
     ("code", "kind"),
     [
         ("rate_limit_exceeded", RateLimitError), ("insufficient_quota", RateLimitError),
-        ("invalid_api_key", AuthenticationError), ("context_length_exceeded", BadRequestError),
+        ("invalid_api_key", AuthenticationError), ("context_length_exceeded", PromptTooLongError),
         ("invalid_request_error", BadRequestError), ("server_error", ServerError),
     ],
 )  # fmt: skip

@@ -5,35 +5,37 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import aclosing, suppress
+from typing import TypeVar
 
 from andon.backends import PromptMeasure
 from andon.backends.http_options import HTTPOptions, read_base_url
+from andon.backends.http_work import Facts, Work
 from andon.chat import ChatDelta, ChatRequest
-from andon.errors import (
-    BackendError,
-    ServerError,
-    StreamInterrupted,
-    TransportError,
-)
+from andon.errors import BackendError, ConfigurationError
 from andon.privacy.location import locality_of
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
-from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, StreamDecoder
+from andon.wire.dialect import Dialect, Query
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.http import AsyncHTTPConnection, AsyncHTTPResponse, HTTPConnection, HTTPResponse
-from andon.wire.retry import RetryBudget, RetryPolicy, parse_retry_after
-
-if TYPE_CHECKING:
-    from andon.wire.waits import Timeouts
+from andon.wire.http import (
+    AsyncHTTPConnection,
+    AsyncHTTPResponse,
+    HTTPConnection,
+    HTTPResponse,
+)
+from andon.wire.retry import RetryPolicy
 
 #: Most bytes of a reply that stands for an error; the rest is of no use to anybody.
 MAX_ERROR_BODY = 64 * 1024
 
+#: Seconds to wait for a provider to take note that the caller gave up.
+UNDO_TIMEOUT = 5.0
+
 #: Counts the tokens of a request's prompt.
 Count = Callable[[ChatRequest], PromptMeasure | None]
+
+T = TypeVar("T")
 
 
 class HTTPBackend:
@@ -63,7 +65,8 @@ class HTTPBackend:
     ) -> None:
         options = HTTPOptions.read(name, endpoint, context)
         policy = retry or RetryPolicy(max_retries=options.max_retries)
-        self._facts = _Facts(name, options, dialect, policy)
+        self._facts = Facts(name, options, dialect, policy)
+        self._find_profile = context.find_profile
         self._models = tuple(models)
         self._count = count
         self._connection: HTTPConnection | None = None
@@ -74,7 +77,7 @@ class HTTPBackend:
         return f"HTTPBackend({self._facts.name!r}, {self._facts.options.base_url!r})"
 
     def models(self) -> Sequence[ModelCard]:
-        """Return the models that can be asked for by name."""
+        """Return the models that can be asked for by name, without asking the server."""
         return self._models
 
     def measure(self, request: ChatRequest) -> PromptMeasure | None:
@@ -84,6 +87,8 @@ class HTTPBackend:
     async def ameasure(self, request: ChatRequest) -> PromptMeasure | None:
         """Return the size of the request's prompt; see :meth:`measure`."""
         return None if self._count is None else await asyncio.to_thread(self._count, request)
+
+    # -- Answers --------------------------------------------------------------------------------
 
     def stream(
         self, request: ChatRequest, timeout: float | None
@@ -95,35 +100,152 @@ class HTTPBackend:
         :raises BackendError: the backend failed.
         """
         work = self._begin(request, timeout)
-        while True:
-            try:
-                with self._open(work) as reply:
-                    yield from _follow(work, reply)
-            except BackendError as error:
-                wait = work.after(error)
-            else:
-                return
-            time.sleep(wait)
+        try:
+            while work.call is not None:
+                try:
+                    with self._open(work) as reply:
+                        yield from _follow(work, reply)
+                except BackendError as error:
+                    yield from work.recover(error)
+                else:
+                    work.advance()
+                if work.wait:
+                    time.sleep(work.wait)
+        finally:
+            if work.call is not None and work.call.undo is not None:
+                self._undo(work)
 
     async def astream(
         self, request: ChatRequest, timeout: float | None
     ) -> AsyncGenerator[ChatDelta, None]:
         """Give the answer piece by piece; see :meth:`stream`."""
         work = self._begin(request, timeout)
+        try:
+            while work.call is not None:
+                try:
+                    # Closed here and not whenever it is collected: the connection ends with it.
+                    async with (
+                        await self._aopen(work) as reply,
+                        aclosing(_afollow(work, reply)) as deltas,
+                    ):
+                        async for delta in deltas:
+                            yield delta
+                except BackendError as error:
+                    for delta in work.recover(error):
+                        yield delta
+                else:
+                    work.advance()
+                if work.wait:
+                    await asyncio.sleep(work.wait)
+        finally:
+            if work.call is not None and work.call.undo is not None:
+                await self._aundo(work)
+
+    def _begin(self, request: ChatRequest, timeout: float | None) -> Work:
+        call = self._facts.dialect.encode(request, self._find_profile(request.model))
+        self._facts.budget.note_request()
+        return Work(self._facts, request.model, call, timeout, request)
+
+    def _open(self, work: Work) -> HTTPResponse:
+        with self._lock:
+            if self._connection is None:
+                self._connection = HTTPConnection(self._facts.options.connection)
+            connection = self._connection
+        authorizer = self._facts.options.authorizer
+        if authorizer is not None and authorizer.refresh_due():
+            authorizer.refresh()
+        return connection.send(*work.outgoing(), work.start())
+
+    async def _aopen(self, work: Work) -> AsyncHTTPResponse:
+        authorizer = self._facts.options.authorizer
+        if authorizer is not None and authorizer.refresh_due():
+            await asyncio.to_thread(authorizer.refresh)
+        return await self._async_connection.send(*work.outgoing(), work.start())
+
+    def _undo(self, work: Work) -> None:
+        assert work.call is not None
+        assert work.call.undo is not None
+        undo = Work(self._facts, None, work.call.undo, UNDO_TIMEOUT)
+        # Whoever gave up does not care whether the provider heard of it.
+        with suppress(BackendError), self._open(undo) as reply:
+            reply.read(MAX_ERROR_BODY, cut=True)
+
+    async def _aundo(self, work: Work) -> None:
+        assert work.call is not None
+        assert work.call.undo is not None
+        undo = Work(self._facts, None, work.call.undo, UNDO_TIMEOUT)
+        with suppress(BackendError):
+            async with await self._aopen(undo) as reply:
+                await reply.aread(MAX_ERROR_BODY, cut=True)
+
+    # -- Questions besides the chat -------------------------------------------------------------
+
+    def list_models(self) -> Sequence[ModelCard]:
+        """Ask the server which models it has.
+
+        :raises ConfigurationError: one cannot ask it.
+        :raises BackendError: it failed.
+        """
+        return self._ask(self._wanted(self._facts.dialect.list_models(), "its models"))
+
+    async def alist_models(self) -> Sequence[ModelCard]:
+        """Ask the server which models it has; see :meth:`list_models`."""
+        return await self._aask(self._wanted(self._facts.dialect.list_models(), "its models"))
+
+    def check_health(self) -> None:
+        """Ask the server whether it can serve.
+
+        :raises ConfigurationError: one cannot ask it.
+        :raises BackendError: it cannot serve.
+        """
+        self._ask(self._wanted(self._facts.dialect.health(), "its health"))
+
+    async def acheck_health(self) -> None:
+        """Ask the server whether it can serve; see :meth:`check_health`."""
+        await self._aask(self._wanted(self._facts.dialect.health(), "its health"))
+
+    def count_tokens(self, request: ChatRequest) -> int:
+        """Ask the server for the tokens of a request's prompt.
+
+        :raises ConfigurationError: one cannot ask it.
+        :raises BackendError: it failed.
+        """
+        return self._ask(self._count_query(request))
+
+    async def acount_tokens(self, request: ChatRequest) -> int:
+        """Ask the server for the tokens of a request's prompt; see :meth:`count_tokens`."""
+        return await self._aask(self._count_query(request))
+
+    def _count_query(self, request: ChatRequest) -> Query[int]:
+        profile = self._find_profile(request.model)
+        return self._wanted(self._facts.dialect.count_tokens(request, profile), "token counts")
+
+    def _wanted(self, query: Query[T] | None, what: str) -> Query[T]:
+        if query is None:
+            raise ConfigurationError(f"the backend {self._facts.name!r} cannot be asked for {what}")
+        return query
+
+    def _ask(self, query: Query[T]) -> T:
+        work = Work(self._facts, None, query.call, None)
         while True:
             try:
-                # Closed here and not whenever it is collected: the connection ends with it.
-                async with (
-                    await self._aopen(work) as reply,
-                    aclosing(_afollow(work, reply)) as deltas,
-                ):
-                    async for delta in deltas:
-                        yield delta
+                with self._open(work) as reply:
+                    body = _read(reply)
+                return _answer(work, query, reply, body)
             except BackendError as error:
-                wait = work.after(error)
-            else:
-                return
-            await asyncio.sleep(wait)
+                work.prepare_retry(error)
+            time.sleep(work.wait)
+
+    async def _aask(self, query: Query[T]) -> T:
+        work = Work(self._facts, None, query.call, None)
+        while True:
+            try:
+                async with await self._aopen(work) as reply:
+                    body = await _aread(reply)
+                return _answer(work, query, reply, body)
+            except BackendError as error:
+                work.prepare_retry(error)
+            await asyncio.sleep(work.wait)
 
     def close(self) -> None:
         """Close the connections of the threads."""
@@ -137,33 +259,12 @@ class HTTPBackend:
         self.close()
         await self._async_connection.aclose()
 
-    def _begin(self, request: ChatRequest, timeout: float | None) -> _Work:
-        call = self._facts.dialect.encode(request)
-        self._facts.budget.note_request()
-        return _Work(self._facts, request, call, timeout)
 
-    def _open(self, work: _Work) -> HTTPResponse:
-        with self._lock:
-            if self._connection is None:
-                self._connection = HTTPConnection(self._facts.options.connection)
-            connection = self._connection
-        timeouts = work.start()
-        return connection.send(work.call.method, work.url, work.headers, work.call.body, timeouts)
-
-    async def _aopen(self, work: _Work) -> AsyncHTTPResponse:
-        timeouts = work.start()
-        call = work.call
-        connection = self._async_connection
-        return await connection.send(call.method, work.url, work.headers, call.body, timeouts)
-
-
-def _follow(work: _Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]:
+def _follow(work: Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]:
     """Read one reply in this thread."""
     decoder = work.decoder(reply.status, reply.headers)
     if decoder is None:
-        failed = reply.status >= 300
-        body = reply.read(MAX_ERROR_BODY, cut=True) if failed else reply.read()
-        yield from work.whole(reply.status, reply.headers, body)
+        yield from work.whole(reply.status, reply.headers, _read(reply))
         return
     for data in reply.iter_bytes():
         for delta in decoder.feed(data):
@@ -171,18 +272,16 @@ def _follow(work: _Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None
             yield delta
         if decoder.done:
             reply.expect_end()
-    for delta in decoder.finish():
+    for delta in work.ended(decoder):
         work.note(delta)
         yield delta
 
 
-async def _afollow(work: _Work, reply: AsyncHTTPResponse) -> AsyncGenerator[ChatDelta, None]:
+async def _afollow(work: Work, reply: AsyncHTTPResponse) -> AsyncGenerator[ChatDelta, None]:
     """Read one reply in this task; see :func:`_follow`."""
     decoder = work.decoder(reply.status, reply.headers)
     if decoder is None:
-        failed = reply.status >= 300
-        body = await (reply.aread(MAX_ERROR_BODY, cut=True) if failed else reply.aread())
-        for delta in work.whole(reply.status, reply.headers, body):
+        for delta in work.whole(reply.status, reply.headers, await _aread(reply)):
             yield delta
         return
     async with aclosing(reply.aiter_bytes()) as pieces:
@@ -192,134 +291,35 @@ async def _afollow(work: _Work, reply: AsyncHTTPResponse) -> AsyncGenerator[Chat
                 yield delta
             if decoder.done:
                 reply.expect_end()
-    for delta in decoder.finish():
+    for delta in work.ended(decoder):
         work.note(delta)
         yield delta
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What holds for every request of a backend."""
-
-    name: str
-    options: HTTPOptions
-    dialect: Dialect
-    retry: RetryPolicy
-    budget: RetryBudget = field(default_factory=RetryBudget)
+def _read(reply: HTTPResponse) -> bytes:
+    failed = reply.status >= 300
+    return reply.read(MAX_ERROR_BODY, cut=True) if failed else reply.read()
 
 
-class _Work:
-    """One request on its way, over all of its attempts. It waits for nothing itself."""
+async def _aread(reply: AsyncHTTPResponse) -> bytes:
+    failed = reply.status >= 300
+    return await (reply.aread(MAX_ERROR_BODY, cut=True) if failed else reply.aread())
 
-    def __init__(
-        self, facts: _Facts, request: ChatRequest, call: HTTPCall, timeout: float | None
-    ) -> None:
-        self._facts = facts
-        self._request = request
-        self._timeout = timeout
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._retries = 0
-        self._texts: list[str] = []
-        self._started = False
-        self.call = call
-        self.url = facts.options.base_url + call.path
-        self.headers = {**facts.options.headers, **call.headers}
 
-    def start(self) -> Timeouts:
-        """Return how long the next attempt may take."""
-        timeouts = self._facts.options.timeouts
-        if self._deadline is None:
-            return timeouts
-        return replace(timeouts, total=self._timeout, deadline=self._deadline)
-
-    def note(self, delta: ChatDelta) -> None:
-        """Note a piece that the caller gets; from now on nothing is sent again."""
-        self._started = True
-        if delta.text:
-            self._texts.append(delta.text)
-
-    def decoder(self, status: int, headers: Mapping[str, str]) -> StreamDecoder | None:
-        """Return what reads the reply as a stream, or None where it must be read whole."""
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        # Some servers answer whole although a stream was asked for.
-        whole = kind in {"application/json", "text/html"}
-        if status >= 300 or whole or not self._request.stream:
-            return None
-        return self._facts.dialect.decoder(headers)
-
-    def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas of a reply that was read whole.
-
-        :raises BackendError: it is no answer.
-        """
-        reply = HTTPReply(status=status, headers=headers, body=body)
-        if 300 <= status < 400:
-            raise self._redirected(reply)
-        if status >= 400:
-            raise self._explain(reply)
-        if body.lstrip()[:1] in {b"", b"<"}:
-            raise self._unreadable(reply)
-        try:
-            deltas = self._facts.dialect.decode(reply)
-        except ValueError as error:
-            raise self._unreadable(reply) from error
-        self._started = True
-        return deltas
-
-    def after(self, error: BackendError) -> float:
-        """Return the seconds after which to send again, or raise the error."""
-        wait = None if self._started else self._facts.retry.delay(error, self._retries)
-        if wait is None or not self._in_time(wait) or not self._facts.budget.take():
-            raise self._named(error)
-        self._retries += 1
-        return wait
-
-    def _in_time(self, wait: float) -> bool:
-        return self._deadline is None or time.monotonic() + wait < self._deadline
-
-    def _named(self, error: BackendError) -> BackendError:
-        """Return the error with our names in it and without our key."""
-        options = self._facts.options
-        if self._started and isinstance(error, TransportError):
-            cause, error = error, StreamInterrupted(f"the answer broke off: {error}")
-            error.__cause__ = cause
-        if isinstance(error, StreamInterrupted):
-            error.partial = error.partial or "".join(self._texts)
-        error.args = tuple(options.redact(part) for part in error.args)
-        error.backend = error.backend or self._facts.name
-        error.model = error.model or self._request.model
-        return error
-
-    def _explain(self, reply: HTTPReply) -> BackendError:
-        error = self._facts.dialect.explain(reply)
-        error.status = error.status or reply.status
-        if error.retry_after is None:
-            error.retry_after = parse_retry_after(reply.headers, time.time())
-        return error
-
-    def _redirected(self, reply: HTTPReply) -> BackendError:
-        target = reply.headers.get("location", "nowhere")[:200]
-        return BackendError(
-            f"{self.url} answered {reply.status}, a redirect to {target}, which is not followed: "
-            f"set base_url of {self._facts.name!r} to the address that is meant",
-            status=reply.status,
-        )
-
-    def _unreadable(self, reply: HTTPReply) -> BackendError:
-        # Cut after the key is gone, or the half of one would be left.
-        text = self._facts.options.redact(reply.body[:4096].decode("utf-8", "replace"))
-        kind = reply.headers.get("content-type", "no content type")
-        # Without its status, a success: asking again would bring the same page, no retry is due.
-        return ServerError(
-            f"{self.url} answered {reply.status} ({kind}) with what is no answer of a model: "
-            f"{text[:200]!r}. Is base_url right, and no proxy's page in between?",
-        )
+def _answer(work: Work, query: Query[T], reply: HTTPResponse | AsyncHTTPResponse, body: bytes) -> T:
+    answer = work.checked(reply.status, reply.headers, body)
+    if answer is None:
+        raise BackendError("the server sends a question on to another address")
+    try:
+        return query.read(answer)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise work.unreadable(answer) from error
 
 
 def http_backend_spec(
     name: str,
     endpoint: EndpointSpec,
-    dialect_factory: Callable[[], Dialect],
+    create_dialect: Callable[[BackendContext], Dialect],
     *,
     summary: str = "",
     models: Sequence[ModelCard] = (),
@@ -330,7 +330,7 @@ def http_backend_spec(
 
     :param name: the backend's name.
     :param endpoint: where the server is, and how to sign in.
-    :param dialect_factory: makes the dialect, at the backend's first use; the place to import it.
+    :param create_dialect: makes the dialect from the backend's settings, at its first use.
     :param summary: one line for people.
     :param models: what is known of its models; the first one's name stands in help texts.
     :param aliases: other names that the backend answers to.
@@ -338,7 +338,7 @@ def http_backend_spec(
     """
 
     def create(context: BackendContext) -> HTTPBackend:
-        return HTTPBackend(name, endpoint, dialect_factory(), context, models, count=count)
+        return HTTPBackend(name, endpoint, create_dialect(context), context, models, count=count)
 
     def locate(context: BackendContext) -> Locality:
         base_url = read_base_url(name, endpoint, context)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from andon.errors import MissingKeyError, SettingsError
 from andon.specs import BackendContext
-from andon.wire.endpoint import EndpointSpec
+from andon.wire.endpoint import Authorizer, EndpointSpec
 from andon.wire.http import ConnectionSettings
 from andon.wire.waits import Timeouts
 
@@ -32,6 +32,9 @@ class HTTPOptions:
     :param timeouts: how long to wait for what.
     :param connection: how to connect.
     :param max_retries: most attempts after the first.
+    :param authorizer: signs calls, where a fixed header does not do.
+    :param trusted_hosts: other hosts that the provider may send us on to.
+    :param see_other: whether a 303 to the same host is followed.
     """
 
     base_url: str
@@ -40,6 +43,9 @@ class HTTPOptions:
     timeouts: Timeouts
     connection: ConnectionSettings
     max_retries: int
+    authorizer: Authorizer | None = field(default=None, repr=False)
+    trusted_hosts: tuple[str, ...] = ()
+    see_other: bool = False
 
     @classmethod
     def read(cls, name: str, endpoint: EndpointSpec, context: BackendContext) -> HTTPOptions:
@@ -49,8 +55,11 @@ class HTTPOptions:
         :raises MissingKeyError: the endpoint needs an API key, and there is none.
         """
         given = dict(context.options)
-        _check(name, given)
-        key = _key(name, endpoint, given, context.environment)
+        _check(name, given, endpoint.options)
+        authorizer = None if endpoint.authorizer is None else endpoint.authorizer(context)
+        key = None
+        if authorizer is None:
+            key = _key(name, endpoint, given, context.environment)
         headers = _headers(name, given)
         sent = {**endpoint.headers, "content-type": "application/json"}
         if key is not None:
@@ -67,26 +76,29 @@ class HTTPOptions:
                 ca_file=given.get("ca_file"), proxy=given.get("proxy"), tls=tls
             ),
             max_retries=given.get("max_retries", 2),
+            authorizer=authorizer,
+            trusted_hosts=endpoint.trusted_hosts,
+            see_other=endpoint.see_other,
         )
 
     def redact(self, text: Any) -> Any:
         """Return a text without the secrets; anything else as it is."""
         if isinstance(text, str):
-            for secret in self.secrets:
+            signing = () if self.authorizer is None else self.authorizer.secrets()
+            for secret in (*self.secrets, *signing):
                 # A header like "1" is no secret, and would turn a message into stars.
                 if len(secret) >= 6:
                     text = text.replace(secret, "***")
         return text
 
 
-def _check(name: str, given: Mapping[str, Any]) -> None:
+def _check(name: str, given: Mapping[str, Any], own: tuple[str, ...]) -> None:
+    known = (*_KNOWN, *own)
     for option, value in given.items():
-        if option not in _KNOWN:
-            raise SettingsError(
-                f"{name!r} has no setting {option!r}; there are {', '.join(_KNOWN)}"
-            )
+        if option not in known:
+            raise SettingsError(f"{name!r} has no setting {option!r}; there are {', '.join(known)}")
         # The value is left out: a key may have got into the wrong place.
-        if option in _TEXTS and not isinstance(value, str):
+        if option in (*_TEXTS, *own) and not isinstance(value, str):
             raise SettingsError(f"{option} of {name!r} must be a text")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if option in _TIMES and value is not None and not (number and value > 0):
@@ -142,7 +154,16 @@ def read_base_url(name: str, endpoint: EndpointSpec, context: BackendContext) ->
         variable = next(variables, None)
         if variable is not None:
             source, url = f"the environment variable {variable}", environment[variable]
+    if url is None and endpoint.find_base_url is not None:
+        url = endpoint.find_base_url(context)
     url = (endpoint.base_url if url is None else url).strip().rstrip("/")
+    if not url:
+        variable = " or ".join(endpoint.base_url_variables)
+        raise SettingsError(
+            f"{name!r} has another address for everybody: set base_url of "
+            f"[endpoints.{name}]"
+            + (f", or the environment variable {variable}" if variable else "")
+        )
     if not _is_usable(url):
         raise SettingsError(
             f"{source} must be an address like https://host/v1 or http://127.0.0.1:8080, "

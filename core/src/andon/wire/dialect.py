@@ -1,33 +1,44 @@
-"""The contract of a wire protocol: four pure functions, which never send anything themselves.
+"""The contract of a wire protocol: pure functions, which never send anything themselves.
 
 A dialect *encodes* a request, *decodes* a whole reply, *feeds* on the bytes of a stream, and
-*explains* an error. :class:`andon.backends.http_backend.HTTPBackend` does the rest.
+*explains* an error. :class:`andon.backends.http_backend.HTTPBackend` does the rest. What only
+some protocols have (a list of models, a token count, an answer in several steps) has a default
+here that says no.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError
+from andon.specs import ModelCard, ModelProfile
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPCall:
     """A request as it goes over the wire, but for its base URL and its credentials.
 
-    :param path: what is appended to the endpoint's base URL, with its leading slash.
+    :param path: what is appended to the endpoint's base URL, with its leading slash; or a whole
+        URL that the provider gave, at the endpoint's own host or one of its trusted hosts.
     :param body: the bytes to send.
     :param method: the HTTP method.
     :param headers: headers besides those of the endpoint, names in lower case.
+    :param delay: seconds to wait before it is sent.
+    :param undo: sent if the caller gives up while this call is under way, so that the provider
+        stops working (and charging) as well.
     """
 
     path: str
     body: bytes = b""
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    undo: HTTPCall | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +55,23 @@ class HTTPReply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T]):
+    """A question to a server besides the chat: what to send, and how to read what comes back.
+
+    :param call: what to send.
+    :param read: reads a reply with a status below 300; it raises ValueError for another shape.
+    """
+
+    call: HTTPCall
+    read: Callable[[HTTPReply], T]
+
+
 class StreamDecoder(Protocol):
     """Reads one stream. However its bytes are cut, it gives the same deltas."""
 
-    @property
-    def done(self) -> bool:
-        """Whether the protocol's own end has come, so that nothing more is waited for."""
-        ...
+    #: Whether the protocol's own end has come, so that nothing more is waited for.
+    done: bool = False
 
     def feed(self, data: bytes) -> Sequence[ChatDelta]:
         """Return the deltas that the next bytes complete.
@@ -66,13 +87,23 @@ class StreamDecoder(Protocol):
         """
         ...
 
+    def follow_up(self) -> HTTPCall | None:
+        """Return a call for what the finished stream left open, its usage say, or None."""
+        return None
+
+    def conclude(self, reply: HTTPReply | None) -> Sequence[ChatDelta]:
+        """Return what the reply to :meth:`follow_up` adds; None where it could not be had."""
+        return ()
+
 
 class Dialect(Protocol):
     """A wire protocol."""
 
-    def encode(self, request: ChatRequest) -> HTTPCall:
+    def encode(self, request: ChatRequest, profile: ModelProfile) -> HTTPCall:
         """Return the call that asks for an answer, streamed if the request wants it in pieces.
 
+        :param request: what to ask.
+        :param profile: what is known of the model.
         :raises UnsupportedParameterError: the protocol cannot say what is asked.
         """
         ...
@@ -91,3 +122,23 @@ class Dialect(Protocol):
     def explain(self, reply: HTTPReply) -> BackendError:
         """Return the error that a reply stands for: the provider's message, code and request id."""
         ...
+
+    def follow_up(self, request: ChatRequest, reply: HTTPReply) -> HTTPCall | None:
+        """Return the next call where a reply is not the answer yet, or None where it is.
+
+        :param request: what was asked.
+        :param reply: a reply with a status below 300 that came whole.
+        """
+        return None
+
+    def list_models(self) -> Query[Sequence[ModelCard]] | None:
+        """Return how to ask which models there are, or None where one cannot."""
+        return None
+
+    def health(self) -> Query[None] | None:
+        """Return how to ask whether the server can serve, or None where one cannot."""
+        return None
+
+    def count_tokens(self, request: ChatRequest, profile: ModelProfile) -> Query[int] | None:
+        """Return how to ask for the tokens of a request's prompt, or None where one cannot."""
+        return None

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError
-from andon.wire.dialect import HTTPCall, HTTPReply
+from andon.specs import BackendContext, ModelProfile
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply
 from andon.wire.openai_decode import SHAPE_ERRORS, read_json, read_message
 from andon.wire.openai_encode import chat_body, prompt_body, to_json
-from andon.wire.openai_errors import explain, malformed, request_id
+from andon.wire.openai_errors import explain
 from andon.wire.openai_quirks import OPENAI, Quirks
 from andon.wire.openai_stream import OpenAIStreamDecoder
+from andon.wire.problems import malformed, request_id
 
-__all__ = ["OPENAI", "OpenAIChat", "OpenAIStreamDecoder", "Quirks"]
+__all__ = ["OPENAI", "OpenAIChat", "OpenAIStreamDecoder", "Quirks", "openai_dialect"]
+
+#: A model of which nothing is known.
+UNKNOWN = ModelProfile()
 
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
 
 
-class OpenAIChat:
+class OpenAIChat(Dialect):
     """The dialect: chats at ``/chat/completions``, raw prompts at ``/completions``.
 
     :param quirks: what the server does in its own way.
@@ -27,7 +32,7 @@ class OpenAIChat:
     def __init__(self, quirks: Quirks = OPENAI) -> None:
         self._quirks = quirks
 
-    def encode(self, request: ChatRequest) -> HTTPCall:
+    def encode(self, request: ChatRequest, profile: ModelProfile = UNKNOWN) -> HTTPCall:
         """Return the call that asks for an answer.
 
         :raises UnsupportedParameterError: the server cannot do what is asked.
@@ -66,3 +71,11 @@ class OpenAIChat:
     def explain(self, reply: HTTPReply) -> BackendError:
         """Return the error that a reply stands for: the provider's message, code and request id."""
         return explain(reply)
+
+
+def openai_dialect(quirks: Quirks = OPENAI) -> Callable[[BackendContext], OpenAIChat]:
+    """Return what makes the dialect for a backend.
+
+    :param quirks: what the server does in its own way.
+    """
+    return lambda context: OpenAIChat(quirks)

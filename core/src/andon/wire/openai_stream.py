@@ -7,6 +7,7 @@ from typing import Any
 
 from andon.chat import ChatDelta, Usage
 from andon.errors import BackendError, StreamInterrupted
+from andon.wire.dialect import StreamDecoder
 from andon.wire.openai_decode import (
     SHAPE_ERRORS,
     ToolCalls,
@@ -18,12 +19,13 @@ from andon.wire.openai_decode import (
     text_of,
     usage_of,
 )
-from andon.wire.openai_errors import explain_event, malformed, request_id
+from andon.wire.openai_errors import explain_event
 from andon.wire.openai_quirks import Quirks
+from andon.wire.problems import malformed, request_id
 from andon.wire.sse import SSEDecoder
 
 
-class OpenAIStreamDecoder:
+class OpenAIStreamDecoder(StreamDecoder):
     """Reads one stream of chunks.
 
     The finish reason is held back until the usage, ``[DONE]`` or the end of the stream has come,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 from andon.backends.http_backend import http_backend_spec
 from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OpenAIChat, Quirks
+from andon.wire.openai_chat import Quirks, openai_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="https://api.groq.com/openai/v1",
@@ -33,5 +32,8 @@ MODEL = ModelCard(
 @hookimpl
 def andon_register_backends() -> Iterable[BackendSpec]:
     """Offer the backend ``groq``."""
-    dialect = partial(OpenAIChat, QUIRKS)
-    return [http_backend_spec("groq", ENDPOINT, dialect, summary="Groq's API", models=(MODEL,))]
+    return [
+        http_backend_spec(
+            "groq", ENDPOINT, openai_dialect(QUIRKS), summary="Groq's API", models=(MODEL,)
+        )
+    ]

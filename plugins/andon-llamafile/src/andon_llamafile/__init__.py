@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 from andon.backends.http_backend import http_backend_spec
 from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OpenAIChat, Quirks
+from andon.wire.openai_chat import Quirks, openai_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="http://127.0.0.1:8080/v1",
@@ -29,5 +28,8 @@ QUIRKS = Quirks(
 @hookimpl
 def andon_register_backends() -> Iterable[BackendSpec]:
     """Offer the backend ``llamafile``."""
-    dialect = partial(OpenAIChat, QUIRKS)
-    return [http_backend_spec("llamafile", ENDPOINT, dialect, summary="a running llamafile")]
+    return [
+        http_backend_spec(
+            "llamafile", ENDPOINT, openai_dialect(QUIRKS), summary="a running llamafile"
+        )
+    ]

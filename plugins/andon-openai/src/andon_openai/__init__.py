@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 from andon.backends.http_backend import http_backend_spec
 from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OPENAI, OpenAIChat
+from andon.wire.openai_chat import OPENAI, openai_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="https://api.openai.com/v1",
@@ -31,5 +30,8 @@ MODEL = ModelCard(
 @hookimpl
 def andon_register_backends() -> Iterable[BackendSpec]:
     """Offer the backend ``openai``."""
-    dialect = partial(OpenAIChat, QUIRKS)
-    return [http_backend_spec("openai", ENDPOINT, dialect, summary="OpenAI's API", models=(MODEL,))]
+    return [
+        http_backend_spec(
+            "openai", ENDPOINT, openai_dialect(QUIRKS), summary="OpenAI's API", models=(MODEL,)
+        )
+    ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 from andon.backends.http_backend import http_backend_spec
 from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OpenAIChat, Quirks
+from andon.wire.openai_chat import Quirks, openai_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="https://api.together.ai/v1",
@@ -32,9 +31,12 @@ MODEL = ModelCard(
 @hookimpl
 def andon_register_backends() -> Iterable[BackendSpec]:
     """Offer the backend ``together``."""
-    dialect = partial(OpenAIChat, QUIRKS)
     return [
         http_backend_spec(
-            "together", ENDPOINT, dialect, summary="Together AI's API", models=(MODEL,)
+            "together",
+            ENDPOINT,
+            openai_dialect(QUIRKS),
+            summary="Together AI's API",
+            models=(MODEL,),
         )
     ]

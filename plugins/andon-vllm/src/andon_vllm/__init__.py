@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 from andon.backends.http_backend import http_backend_spec
 from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.openai_chat import OpenAIChat, Quirks
+from andon.wire.openai_chat import Quirks, openai_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="http://127.0.0.1:8000/v1",
@@ -24,5 +23,4 @@ QUIRKS = Quirks(continuation=True, reasoning_field="reasoning")
 @hookimpl
 def andon_register_backends() -> Iterable[BackendSpec]:
     """Offer the backend ``vllm``."""
-    dialect = partial(OpenAIChat, QUIRKS)
-    return [http_backend_spec("vllm", ENDPOINT, dialect, summary="a vLLM server")]
+    return [http_backend_spec("vllm", ENDPOINT, openai_dialect(QUIRKS), summary="a vLLM server")]

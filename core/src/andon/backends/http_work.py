@@ -1,0 +1,244 @@
+"""One request of a backend over HTTP on its way, over all of its calls and attempts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from andon.backends.http_options import HTTPOptions
+from andon.chat import ChatDelta, ChatRequest
+from andon.errors import BackendError, ServerError, StreamInterrupted, TransportError
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, StreamDecoder
+from andon.wire.retry import RetryBudget, RetryPolicy, parse_retry_after
+
+if TYPE_CHECKING:
+    from andon.wire.waits import Timeouts
+
+#: Most calls that one answer may take: polls of a long job, redirects of a long call.
+MAX_CALLS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What holds for every request of a backend."""
+
+    name: str
+    options: HTTPOptions
+    dialect: Dialect
+    retry: RetryPolicy
+    budget: RetryBudget = field(default_factory=RetryBudget)
+
+
+class Work:
+    """One request on its way. It sends nothing and waits for nothing itself.
+
+    :param facts: what holds for every request.
+    :param model: the model's name, for errors.
+    :param call: what to send first.
+    :param timeout: seconds until everything must be done, or None for ever.
+    :param request: what the caller asks, or None for a question besides the chat.
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        model: str | None,
+        call: HTTPCall,
+        timeout: float | None,
+        request: ChatRequest | None = None,
+    ) -> None:
+        self._facts = facts
+        self._model = model
+        self._request = request
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._retries = 0
+        self._calls = 0
+        self._texts: list[str] = []
+        self._started = False
+        self._next: HTTPCall | None = None
+        self._ended: StreamDecoder | None = None
+        #: What to send next, or None where the answer is complete.
+        self.call: HTTPCall | None = call
+        #: Seconds to wait before that.
+        self.wait = 0.0
+
+    # -- Sending ------------------------------------------------------------------------------
+
+    def outgoing(self) -> tuple[str, str, Mapping[str, str], bytes]:
+        """Return method, URL, headers and body of the current call, signed."""
+        call, options = self.call, self._facts.options
+        assert call is not None
+        url = self._url(call)
+        headers = {**options.headers, **call.headers}
+        if options.authorizer is not None:
+            headers |= options.authorizer.sign(call.method, url, headers, call.body)
+        return call.method, url, headers, call.body
+
+    def _url(self, call: HTTPCall) -> str:
+        options = self._facts.options
+        if call.path.startswith("/"):
+            return options.base_url + call.path
+        host = urlsplit(call.path).netloc
+        if host != urlsplit(options.base_url).netloc and host not in options.trusted_hosts:
+            raise BackendError(
+                f"{options.base_url} sends us on to {host!r}, which is not one of its own hosts; "
+                "nothing was sent there"
+            )
+        return call.path
+
+    def start(self) -> Timeouts:
+        """Return how long the next attempt may take."""
+        timeouts = self._facts.options.timeouts
+        if self._deadline is None:
+            return timeouts
+        return replace(timeouts, total=self._timeout, deadline=self._deadline)
+
+    # -- Reading ------------------------------------------------------------------------------
+
+    def note(self, delta: ChatDelta) -> None:
+        """Note a piece that the caller gets; from now on nothing is sent again."""
+        self._started = True
+        if delta.text:
+            self._texts.append(delta.text)
+
+    def decoder(self, status: int, headers: Mapping[str, str]) -> StreamDecoder | None:
+        """Return what reads the reply as a stream, or None where it must be read whole."""
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        # Some servers answer whole although a stream was asked for.
+        whole = kind in {"application/json", "application/problem+json", "text/html"}
+        streamed = self._request is not None and self._request.stream and self._ended is None
+        if status >= 300 or whole or not streamed:
+            return None
+        return self._facts.dialect.decoder(headers)
+
+    def ended(self, decoder: StreamDecoder) -> Sequence[ChatDelta]:
+        """Return what is left of a stream whose connection has ended."""
+        deltas = decoder.finish()
+        self._next = decoder.follow_up()
+        self._ended = decoder
+        return deltas
+
+    def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> Sequence[ChatDelta]:
+        """Return the deltas of a reply that was read whole.
+
+        :raises BackendError: it is no answer.
+        """
+        reply = self.checked(status, headers, body)
+        if reply is None:
+            return ()
+        try:
+            if self._ended is not None:
+                deltas = self._ended.conclude(reply)
+                self._next = self._ended.follow_up()
+                return deltas
+            if self._request is not None:
+                self._next = self._facts.dialect.follow_up(self._request, reply)
+            deltas = () if self._next is not None else self._facts.dialect.decode(reply)
+        except ValueError as error:
+            raise self.unreadable(reply) from error
+        self._started = self._started or bool(deltas)
+        return deltas
+
+    def checked(self, status: int, headers: Mapping[str, str], body: bytes) -> HTTPReply | None:
+        """Return a reply that is worth reading, or None where the server sends us on.
+
+        :raises BackendError: it is an error, a redirect or a web page.
+        """
+        reply = HTTPReply(status=status, headers=headers, body=body)
+        if status == 303 and self._facts.options.see_other and headers.get("location"):
+            here = self._url(self.call) if self.call else self._facts.options.base_url
+            self._next = HTTPCall(path=urljoin(here, headers["location"]), method="GET")
+            return None
+        if 300 <= status < 400:
+            raise self._redirected(reply)
+        if status >= 400:
+            raise self._explain(reply)
+        if body.lstrip()[:1] == b"<":
+            raise self.unreadable(reply)
+        return reply
+
+    # -- Going on -----------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Take the next call; None at the end."""
+        self.call, self._next = self._next, None
+        if self.call is None:
+            return
+        self._retries = 0
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            raise self.named(BackendError(f"the server sent us on {MAX_CALLS} times"))
+        # At the deadline the call is made all the same, and says that it is too late.
+        self.wait = min(self.call.delay, max(0.0, self._time_left()))
+
+    def recover(self, error: BackendError) -> Sequence[ChatDelta]:
+        """Prepare to send again, or do without; return what that adds to the answer.
+
+        :raises BackendError: the error, where there is no other way.
+        """
+        if self._ended is not None:
+            # Only the call after the answer's end failed.
+            deltas = self._ended.conclude(None)
+            self.call = None
+            return deltas
+        self.prepare_retry(error)
+        return ()
+
+    def prepare_retry(self, error: BackendError) -> None:
+        """Set the time to wait until the same is sent again, or raise the error."""
+        wait = None if self._started else self._facts.retry.delay(error, self._retries)
+        if wait is None or not wait < self._time_left() or not self._facts.budget.take():
+            raise self.named(error)
+        self._retries += 1
+        self.wait = wait
+
+    def _time_left(self) -> float:
+        return float("inf") if self._deadline is None else self._deadline - time.monotonic()
+
+    # -- Failing ------------------------------------------------------------------------------
+
+    def named(self, error: BackendError) -> BackendError:
+        """Return the error with our names in it and without our key."""
+        options = self._facts.options
+        if self._started and isinstance(error, TransportError):
+            cause, error = error, StreamInterrupted(f"the answer broke off: {error}")
+            error.__cause__ = cause
+        if isinstance(error, StreamInterrupted):
+            error.partial = error.partial or "".join(self._texts)
+        error.args = tuple(options.redact(part) for part in error.args)
+        error.backend = error.backend or self._facts.name
+        error.model = error.model or self._model
+        return error
+
+    def _explain(self, reply: HTTPReply) -> BackendError:
+        error = self._facts.dialect.explain(reply)
+        error.status = error.status or reply.status
+        if error.retry_after is None:
+            error.retry_after = parse_retry_after(reply.headers, time.time())
+        return error
+
+    def _redirected(self, reply: HTTPReply) -> BackendError:
+        target = reply.headers.get("location", "nowhere")[:200]
+        return BackendError(
+            f"{self._where()} answered {reply.status}, a redirect to {target}, which is not "
+            f"followed: set base_url of {self._facts.name!r} to the address that is meant",
+            status=reply.status,
+        )
+
+    def _where(self) -> str:
+        return self._facts.options.base_url if self.call is None else self._url(self.call)
+
+    def unreadable(self, reply: HTTPReply) -> BackendError:
+        """Return the error for a reply that is no answer of a model server."""
+        # Cut after the key is gone, or the half of one would be left.
+        text = self._facts.options.redact(reply.body[:4096].decode("utf-8", "replace"))
+        kind = reply.headers.get("content-type", "no content type")
+        # Without its status, a success: asking again would bring the same page, no retry is due.
+        return ServerError(
+            f"{self._where()} answered {reply.status} ({kind}) with what is no answer of a model: "
+            f"{text[:200]!r}. Is base_url right, and no proxy's page in between?",
+        )

@@ -1,0 +1,1 @@
+"""How servers of each wire protocol answer, byte by byte."""
