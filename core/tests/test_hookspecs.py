@@ -17,12 +17,14 @@ from andon import (
     LedgerSpec,
     Locality,
     ModelCard,
+    ModelProfile,
     ObserverSpec,
     Plugins,
     Price,
     RouterSpec,
     SettingsError,
     TokenizerSpec,
+    UnsupportedParameterError,
     hookimpl,
     hookspecs,
 )
@@ -96,6 +98,16 @@ def test_andon_price() -> None:
     paid = plugin_with(locality=Locality.PUBLIC, paid=ScriptedBackend(["a", "b"]))
     reply = Client(discover=False, plugins=[paid, plugin]).chat("paid:m", "x")
     assert reply.cost_usd == Decimal("0.000003")
+
+
+def test_andon_model_profile() -> None:
+    profile = ModelProfile(sampling=False)
+    plugin = _plugin(andon_model_profile=lambda backend, model: profile if model == "m" else None)
+    one = plugin_with(locality=Locality.LOCAL, one=ScriptedBackend())
+    client = Client(discover=False, plugins=[one, plugin])
+    with pytest.raises(UnsupportedParameterError, match="temperature"):
+        client.chat("one:m", "x", temperature=0)
+    assert client.chat("one:other", "x", temperature=0).text == "Hello world"
 
 
 def test_andon_register_ledgers() -> None:

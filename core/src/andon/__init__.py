@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from andon.response_stream import AsyncResponseStream as AsyncResponseStream
     from andon.response_stream import ResponseStream as ResponseStream
     from andon.selection import BackendSelector as BackendSelector
+    from andon.selection import ServingBackend as ServingBackend
     from andon.settings import Settings as Settings
     from andon.specs import BackendContext as BackendContext
     from andon.specs import BackendSpec as BackendSpec
@@ -119,7 +120,7 @@ _HOMES = {
     "pricing": "PriceTable",
     "privacy": "PrivacyTier",
     "response_stream": "AsyncResponseStream ResponseStream",
-    "selection": "BackendSelector",
+    "selection": "BackendSelector ServingBackend",
     "settings": "Settings",
     "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "
     "ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",

@@ -11,16 +11,18 @@ from collections.abc import (
 )
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from andon.backends import Backend
+from andon.backends import AnswersQuestions, Backend, PromptMeasure
 from andon.budget import CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
-from andon.chat import ChatResponse
+from andon.chat import ChatRequest, ChatResponse
 from andon.drivers import World, adrive, drive
 from andon.errors import (
     AndonError,
     ClientClosedError,
+    ConfigurationError,
     InvalidRequestError,
     SettingsError,
 )
@@ -30,11 +32,13 @@ from andon.pipeline import House, Order, serve
 from andon.plugins import Plugins
 from andon.pricing import PriceTable
 from andon.privacy import PrivacyTier
+from andon.profiles import ProfileTable
 from andon.response_stream import AsyncResponseStream, ResponseStream
 from andon.routing import InOrder, Router
-from andon.selection import BackendSelector
+from andon.selection import BackendSelector, ModelRef
 from andon.settings import PriceSettings, Settings, load, override
 from andon.specs import BackendContext, BackendSpec, ModelCard, Price
+from andon.tokens import TokenCount, counted_by
 
 
 class _BaseClient:
@@ -51,6 +55,7 @@ class _BaseClient:
         prices: Mapping[str, Price] | None = None,
         routing: Mapping[str, Any] | None = None,
         observers: Sequence[str] | None = None,
+        drop_unsupported: bool | None = None,
         settings: Settings | None = None,
         discover: bool = True,
         plugins: Sequence[object] = (),
@@ -65,6 +70,7 @@ class _BaseClient:
         :param prices: prices by ``backend:model``; they go before all others.
         :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings.
         :param observers: names of installed plugins whose observers are wanted.
+        :param drop_unsupported: leave out what a model does not take, with an event.
         :param settings: all settings in one; then no file and no environment variable is read.
         :param discover: whether to look for installed plugins. Without, nothing outside the
             arguments is read: neither entry points nor files nor the environment.
@@ -82,6 +88,7 @@ class _BaseClient:
             endpoints=endpoints,
             routing=routing,
             observers=observers,
+            drop_unsupported=drop_unsupported,
         )
         self.plugins = Plugins(
             discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
@@ -93,12 +100,9 @@ class _BaseClient:
         self._closed = False
         self._numbers = itertools.count(1)
         self._house = self._build_house(prices or {})
-        self._world = World(
-            self._create_backend,
-            self._backends,
-            self._build_breaker(ledger),
-            self.plugins.observers(self.settings.observers),
-        )
+        told = self.plugins.observers(self.settings.observers)
+        breaker = self._build_breaker(ledger)
+        self._world = World(self._create_backend, self._backends, breaker, told)
 
     def _build_house(self, prices: Mapping[str, Price]) -> House:
         from_settings = {name: _price(name, row) for name, row in self.settings.prices.items()}
@@ -107,6 +111,7 @@ class _BaseClient:
             selector=BackendSelector(self.settings.privacy),
             prices=PriceTable({**from_settings, **prices}, self.plugins.price),
             router=_find_router(self.settings.routing, self.plugins),
+            profiles=ProfileTable(self.settings.profiles, self.plugins.model_profile),
         )
 
     def _build_breaker(self, ledger: Ledger | str | None) -> CostCircuitBreaker:
@@ -146,6 +151,7 @@ class _BaseClient:
             cards=self.plugins.model_cards,
             chat_templates=self.plugins.chat_templates,
             environment=self._environment,
+            find_profile=partial(self._house.profiles.find, spec.name),
         )
 
     def _check_open(self) -> None:
@@ -167,7 +173,23 @@ class _BaseClient:
         timeout = options.get("timeout")
         if timeout is not None and not timeout > 0:
             raise InvalidRequestError(f"timeout must be more than 0 seconds, not {timeout}")
-        return Order(refs, request, timeout, next(self._numbers))
+        lenient = options.get("drop_unsupported")
+        if lenient is None:
+            lenient = self.settings.drop_unsupported
+        return Order(refs, request, timeout, next(self._numbers), lenient)
+
+    def _reach(self, name: str) -> Backend:
+        """Return a backend that the privacy tier allows to ask."""
+        spec = self._find_backend(name)
+        self._house.selector.validate(spec)
+        return self._create_backend(spec)
+
+    def _question(
+        self, model: str, messages: Messages, options: RequestOptions
+    ) -> tuple[tuple[ModelRef, ...], ChatRequest]:
+        self._check_open()
+        refs = read_models(model)
+        return refs, read_request(refs[0].model, messages, None, False, options)
 
     def _take_backends(self) -> list[Backend]:
         """Return the backends for closing; the client can serve no more."""
@@ -240,6 +262,39 @@ class Client(_BaseClient):
         order = self._order(model, messages, prompt, True, options)
         return ResponseStream(lambda finish: drive(serve(order, self._house), self._world, finish))
 
+    def list_models(self, backend: str) -> Sequence[ModelCard]:
+        """Ask a backend which models it has at this moment.
+
+        :param backend: the backend's name.
+        :raises ConfigurationError: there is no such backend, or one cannot ask it.
+        :raises PrivacyViolation: the privacy tier forbids asking it.
+        :raises BackendError: it failed.
+        """
+        asked = self._reach(backend)
+        return asked.list_models() if isinstance(asked, AnswersQuestions) else asked.models()
+
+    def check_health(self, backend: str) -> None:
+        """Ask a backend whether it can serve; without an error it can. See :meth:`list_models`."""
+        asked = self._reach(backend)
+        if isinstance(asked, AnswersQuestions):
+            asked.check_health()
+
+    def count_tokens(
+        self, model: str, messages: Messages, **options: Unpack[RequestOptions]
+    ) -> TokenCount:
+        """Count the tokens of a prompt where its model is served, without asking for an answer.
+
+        :param model: ``backend:model``.
+        :param messages: the chat so far, or one user's text; it is sent to the backend.
+        :param options: see :class:`RequestOptions`; tools count as well.
+        :raises ConfigurationError: the backend cannot be asked; see :meth:`list_models`.
+        """
+        [ref], request = self._question(model, messages, options)
+        asked = self._reach(ref.backend)
+        if isinstance(asked, AnswersQuestions):
+            return counted_by(ref.backend, asked.count_tokens(request))
+        return _measured(ref, asked.measure(request))
+
     def _whole(self, order: Order) -> ChatResponse:
         whole: list[ChatResponse] = []
         for _ in drive(serve(order, self._house), self._world, whole.append):
@@ -296,6 +351,35 @@ class AsyncClient(_BaseClient):
             lambda finish: adrive(serve(order, self._house), self._world, finish)
         )
 
+    async def list_models(self, backend: str) -> Sequence[ModelCard]:
+        """Ask a backend which models it has at this moment; see :meth:`Client.list_models`."""
+        asked = await self._areach(backend)
+        if isinstance(asked, AnswersQuestions):
+            return await asked.alist_models()
+        return asked.models()
+
+    async def check_health(self, backend: str) -> None:
+        """Ask a backend whether it can serve; see :meth:`Client.check_health`."""
+        asked = await self._areach(backend)
+        if isinstance(asked, AnswersQuestions):
+            await asked.acheck_health()
+
+    async def count_tokens(
+        self, model: str, messages: Messages, **options: Unpack[RequestOptions]
+    ) -> TokenCount:
+        """Count the tokens of a prompt; see :meth:`Client.count_tokens`."""
+        [ref], request = self._question(model, messages, options)
+        asked = await self._areach(ref.backend)
+        if isinstance(asked, AnswersQuestions):
+            return counted_by(ref.backend, await asked.acount_tokens(request))
+        return _measured(ref, await asked.ameasure(request))
+
+    async def _areach(self, name: str) -> Backend:
+        import asyncio
+
+        # The first use of a backend may import an engine.
+        return await asyncio.to_thread(self._reach, name)
+
     async def _whole(self, order: Order) -> ChatResponse:
         whole: list[ChatResponse] = []
         async for _ in adrive(serve(order, self._house), self._world, whole.append):
@@ -328,6 +412,12 @@ def _price(name: str, row: PriceSettings) -> Price:
         cache_write=row.cache_write,
         source=f'settings: prices."{name}"',
     )
+
+
+def _measured(ref: ModelRef, measure: PromptMeasure | None) -> TokenCount:
+    if measure is None:
+        raise ConfigurationError(f"the backend {ref.backend!r} cannot be asked for token counts")
+    return measure.count
 
 
 def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:

@@ -49,6 +49,22 @@ class AttemptFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterDropped(Event):
+    """An option that a model does not take was left out, since the caller prefers that.
+
+    :param backend: who is asked.
+    :param model: the model's name there.
+    :param parameter: the option's name.
+    :param reason: why it could not be sent.
+    """
+
+    backend: str
+    model: str
+    parameter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFinished(Event):
     """An answer is complete.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from andon.errors import AndonError, BackendError, ContextOverflowError
+from andon.errors import AndonError, BackendError, ContextOverflowError, UnsupportedParameterError
 
 
 def may_go_elsewhere(error: AndonError, *, seen: bool) -> bool:
@@ -11,6 +11,6 @@ def may_go_elsewhere(error: AndonError, *, seen: bool) -> bool:
     :param error: why this one failed.
     :param seen: whether the caller has seen a part of its answer, which another would repeat.
     """
-    if isinstance(error, ContextOverflowError):
+    if isinstance(error, ContextOverflowError | UnsupportedParameterError):
         return True
     return isinstance(error, BackendError) and error.recoverable and not seen

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         CommandSpec,
         LedgerSpec,
         ModelCard,
+        ModelProfile,
         ObserverSpec,
         Price,
         RouterSpec,
@@ -56,6 +57,21 @@ def andon_register_model_cards() -> Iterable[ModelCard]:  # type: ignore[empty-b
     Called once, when the plugin is loaded.
 
     :return: one record for each model.
+    """
+
+
+@hookspec(firstresult=True)
+def andon_model_profile(backend: str, model: str) -> ModelProfile | None:
+    """Say what a model accepts: sampling parameters, tools, images, its context window.
+
+    Called once for each model of a client that is reached over a network; never blocks. What the
+    answer leaves None stays as andon knows it; the settings go before the answer.
+    Asked are the plugins that the embedder handed over, and then the one that brings the backend;
+    no other is imported for it. Stops at the first answer that is not None.
+
+    :param backend: the backend's name.
+    :param model: the model's name there.
+    :return: what is known of it, or None if the plugin knows nothing.
     """
 
 

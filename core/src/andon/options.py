@@ -24,7 +24,10 @@ class RequestOptions(TypedDict, total=False):
     OpenAI-style dicts. ``tool_choice``: ``"auto"``, ``"none"``, ``"required"``, or one tool's
     name. ``response_format``: a JSON schema, or OpenAI's dict. ``reasoning_effort``: ``"low"``,
     ``"medium"`` or ``"high"``. ``continue_final_message``: the answer continues the last
-    message, an assistant's. ``timeout``: seconds until the whole answer must be there.
+    message, an assistant's. ``top_logprobs``: report how likely each token of the answer was, and
+    so many alternatives to it. ``drop_unsupported``: leave out what the model does not take, with
+    an event, instead of refusing the request. ``timeout``: seconds until the whole answer must
+    be there.
     """
 
     max_tokens: int | None
@@ -37,6 +40,8 @@ class RequestOptions(TypedDict, total=False):
     response_format: ResponseFormat | Mapping[str, Any] | None
     reasoning_effort: str | None
     continue_final_message: bool
+    top_logprobs: int | None
+    drop_unsupported: bool
     timeout: float | None
 
 
@@ -87,4 +92,5 @@ def read_request(
         reasoning_effort=options.get("reasoning_effort"),
         continue_final_message=options.get("continue_final_message", False),
         stream=stream,
+        top_logprobs=options.get("top_logprobs"),
     )

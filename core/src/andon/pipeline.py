@@ -29,6 +29,7 @@ from andon.errors import (
     RequestTimeout,
     RoutingError,
     StreamInterrupted,
+    UnsupportedParameterError,
 )
 from andon.events import (
     AnswerAbandoned,
@@ -36,12 +37,14 @@ from andon.events import (
     AttemptFailed,
     AttemptStarted,
     Event,
+    ParameterDropped,
 )
 from andon.failover import may_go_elsewhere
 from andon.pricing import PriceTable, bound_nano, cost_nano, to_usd
+from andon.profiles import ProfileTable, check_accepted, without
 from andon.routing import Candidate, Router
 from andon.selection import BackendSelector, ModelRef
-from andon.specs import BackendSpec, Price
+from andon.specs import BackendSpec, Locality, Price
 
 #: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
 #: The cap is sent to the provider, so that what was reserved is enough.
@@ -145,12 +148,14 @@ class House:
     :param selector: keeps requests from backends that they must not reach.
     :param prices: knows what models cost.
     :param router: puts the candidates in order.
+    :param profiles: knows what models accept.
     """
 
     find_backend: Callable[[str], BackendSpec]
     selector: BackendSelector
     prices: PriceTable
     router: Router
+    profiles: ProfileTable = field(default_factory=ProfileTable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,14 @@ class Order:
     :param request: the request; its model is replaced by each candidate's.
     :param timeout: seconds until the whole answer must be there, or None for ever.
     :param number: the client's own number of the request.
+    :param drop_unsupported: whether an option that a model does not take is left out.
     """
 
     models: tuple[ModelRef, ...]
     request: ChatRequest
     timeout: float | None = None
     number: int = 0
+    drop_unsupported: bool = False
 
 
 @dataclass(slots=True)
@@ -196,8 +203,8 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     for candidate in candidates:
         answer = Answer()
         try:
-            return (yield from _attempt(trip, candidate, answer))
-        except (BackendError, ContextOverflowError) as error:
+            return (yield from _serve_with(trip, candidate, answer))
+        except (BackendError, ContextOverflowError, UnsupportedParameterError) as error:
             yield from _note_failure(trip, candidate, error)
             # Whoever waits for the whole answer sees nothing of a broken one.
             seen = order.request.stream and answer.has_content
@@ -226,12 +233,38 @@ def _select(trip: _Trip) -> list[Candidate]:
     return candidates
 
 
-def _attempt(trip: _Trip, candidate: Candidate, answer: Answer) -> Steps[ChatResponse]:
-    """Ask one candidate: fit, price, reserve, send, follow and settle."""
-    backend = yield from _create(candidate.spec)
+def _serve_with(trip: _Trip, candidate: Candidate, answer: Answer) -> Steps[ChatResponse]:
+    """Ask one candidate, if need be without the options that its model does not take."""
     request = trip.order.request
     if request.model != candidate.ref.model:
         request = replace(request, model=candidate.ref.model)
+    while True:
+        try:
+            return (yield from _attempt(trip, candidate, request, answer))
+        except UnsupportedParameterError as error:
+            lesser = without(request, error.parameter) if trip.order.drop_unsupported else None
+            if lesser is None:
+                raise
+            request = lesser
+            yield Tell(
+                ParameterDropped(
+                    request_id=trip.order.number,
+                    backend=candidate.spec.name,
+                    model=request.model,
+                    parameter=error.parameter or "",
+                    reason=str(error),
+                )
+            )
+
+
+def _attempt(
+    trip: _Trip, candidate: Candidate, request: ChatRequest, answer: Answer
+) -> Steps[ChatResponse]:
+    """Ask one candidate: fit, price, reserve, send, follow and settle."""
+    if candidate.spec.locality is not Locality.IN_PROCESS:
+        # An engine in this process knows its model better than any table.
+        check_accepted(request, trip.house.profiles.find(candidate.spec.name, candidate.ref.model))
+    backend = yield from _create(candidate.spec)
     measure = yield from _measure(backend, request)
     _fit(measure)
     price = trip.house.prices.price(

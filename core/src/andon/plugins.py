@@ -26,12 +26,14 @@ from andon.errors import (
     PluginWarning,
     UnknownBackendError,
 )
+from andon.selection import ServingBackend
 from andon.specs import (
     BackendSpec,
     ChatTemplateSpec,
     CommandSpec,
     LedgerSpec,
     ModelCard,
+    ModelProfile,
     ObserverSpec,
     Price,
     RouterSpec,
@@ -159,9 +161,11 @@ class Plugins:
         if info is not None and info.state is PluginState.DISABLED:
             raise UnknownBackendError(f"the backend {name!r} is disabled in {DISABLE_VARIABLE}")
         known = ", ".join(sorted(self.backends())) or "none"
+        ours = name in ServingBackend.__members__.values()
+        distribution = ServingBackend(name).distribution if ours else f"andon-{name}"
         raise UnknownBackendError(
             f"no installed plugin offers the backend {name!r} (installed: {known}); "
-            f"try: pip install andon-{name}"
+            f"try: pip install {distribution}"
         )
 
     def backends(self) -> dict[str, BackendSpec]:
@@ -219,15 +223,25 @@ class Plugins:
 
         A plugin that raises is reported and passed over.
         """
-        for caller, info in self._callers("andon_price"):
-            try:
-                price: Price | None = caller(backend=backend, model=model)
-            except Exception as error:  # noqa: BLE001  a plugin may raise anything at all
-                self._warn(info, error)
-                continue
-            if price is not None:
-                return price
-        return None
+        self._load_all()
+        price: Price | None = self._first_answer("andon_price", backend, model)
+        return price
+
+    def model_profile(self, backend: str, model: str) -> ModelProfile | None:
+        """Return what plugins know of what a model accepts, or None where they know nothing.
+
+        Only those handed over in code and the one that brings the backend are asked, so that a
+        request imports no plugin unasked. One that raises is reported and passed over.
+        """
+        with self._lock:
+            owner = self._registry.records["andon_register_backends"].get(backend, (None, None))[1]
+        profile: ModelProfile | None = self._first_answer(
+            "andon_model_profile",
+            backend,
+            model,
+            wanted=lambda info: not info.distribution or info is owner,
+        )
+        return profile
 
     def describe(self) -> tuple[PluginInfo, ...]:
         """Return what is known of every plugin; imports every plugin."""
@@ -236,6 +250,25 @@ class Plugins:
 
     def __iter__(self) -> Iterator[PluginInfo]:
         return iter(self.describe())
+
+    def _first_answer(
+        self,
+        hook: str,
+        backend: str,
+        model: str,
+        wanted: Callable[[PluginInfo], bool] = lambda info: True,
+    ) -> Any:
+        for caller, info in self._callers(hook):
+            if not wanted(info):
+                continue
+            try:
+                answer = caller(backend=backend, model=model)
+            except Exception as error:  # noqa: BLE001  a plugin may raise anything at all
+                self._warn(info, error)
+                continue
+            if answer is not None:
+                return answer
+        return None
 
     # -- How they are found and loaded -----------------------------------------------------
 
@@ -317,8 +350,7 @@ class Plugins:
         return self._infos[str(self._manager.get_name(plugin))]
 
     def _callers(self, hook: str) -> Iterator[tuple[Callable[..., Any], PluginInfo]]:
-        """Give each plugin's own answer to a hook, those handed over in code first."""
-        self._load_all()
+        """Give each loaded plugin's own answer to a hook, those handed over in code first."""
         plugins = [p for _, p in self._manager.list_name_plugin() if hasattr(p, hook)]
         by_origin = sorted(plugins, key=lambda p: bool(self._same_plugin(p).distribution))
         for plugin in by_origin:

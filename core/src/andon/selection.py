@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from andon.errors import ConfigurationError, PrivacyViolation
 from andon.privacy import PrivacyTier
 from andon.specs import BackendSpec, Locality
+
+
+class ServingBackend(StrEnum):
+    """The backends that andon's own distributions offer; others come with others' plugins."""
+
+    REALIZAR = "realizar"
+    OLLAMA = "ollama"
+    LLAMA_CPP = "llama-cpp"
+    LLAMAFILE = "llamafile"
+    CANDLE = "candle"
+    VLLM = "vllm"
+    TGI = "tgi"
+    LOCALAI = "localai"
+    HUGGINGFACE = "huggingface"
+    TOGETHER = "together"
+    REPLICATE = "replicate"
+    ANYSCALE = "anyscale"
+    MODAL = "modal"
+    FIREWORKS = "fireworks"
+    GROQ = "groq"
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    AZURE_OPENAI = "azure-openai"
+    AWS_BEDROCK = "aws-bedrock"
+    GOOGLE_VERTEX = "google-vertex"
+
+    @property
+    def distribution(self) -> str:
+        """The distribution that brings the backend, for ``pip install``."""
+        return "andon-transformers" if self is ServingBackend.CANDLE else f"andon-{self.value}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from andon.errors import SettingsError
 from andon.privacy import PrivacyTier
+from andon.specs import ModelProfile
 
 FILE_NAME = "andon.toml"
 
@@ -55,6 +56,9 @@ class Settings:
     :param ledger: URL of the place where spending is kept; in memory where None.
     :param endpoints: settings of backends, by the backend's name.
     :param prices: prices by ``backend:model``.
+    :param profiles: what models accept, by glob patterns of ``model`` or ``backend:model``.
+    :param drop_unsupported: whether an option that a model does not take is left out, with an
+        event, instead of refused.
     :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings;
         where empty, models are asked in the caller's order.
     :param observers: names of installed plugins whose observers are wanted.
@@ -69,6 +73,8 @@ class Settings:
     ledger: str | None = None
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     prices: dict[str, PriceSettings] = field(default_factory=dict)
+    profiles: dict[str, ModelProfile] = field(default_factory=dict)
+    drop_unsupported: bool = False
     routing: dict[str, Any] = field(default_factory=dict)
     observers: tuple[str, ...] = ()
     disable_plugins: tuple[str, ...] = ()

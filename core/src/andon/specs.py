@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from andon.chat import Sampling
 
@@ -37,7 +37,7 @@ class ModelCard:
     """What is known of a model, before it is loaded or asked.
 
     :param name: the model's name, as in ``backend:name``.
-    :param backends: names of the backends that can serve it; empty means any.
+    :param backends: names of the backends that can serve it, the best first; empty means any.
     :param context_window: most tokens of prompt and answer together, or None where unknown.
     :param max_output_tokens: most tokens of one answer, or None where unknown.
     :param capabilities: what it can do: ``chat``, ``tools``, ``images``, ``json_schema``,
@@ -79,6 +79,8 @@ class ModelProfile:
     :param as_of: the day on which this held, as ``YYYY-MM-DD``.
     :param source: where it is written, for people.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     models: tuple[str, ...] = ()
     sampling: bool | None = None

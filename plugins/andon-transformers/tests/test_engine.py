@@ -190,7 +190,7 @@ def test_a_failing_model_is_a_server_error_and_the_next_answer_is_right(
     monkeypatch.setattr(endless._loaded, "forward", fail)
     with pytest.raises(ServerError, match="tiny failed: out of memory") as raised:
         generate(endless)
-    assert (raised.value.backend, raised.value.model) == ("transformers", "tiny")
+    assert (raised.value.backend, raised.value.model) == ("candle", "tiny")
     assert generate(endless) == expected
 
 

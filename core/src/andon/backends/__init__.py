@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from andon.chat import ChatDelta, ChatRequest
 from andon.specs import ModelCard
@@ -68,4 +68,37 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Free everything; see :meth:`close`."""
+        ...
+
+
+@runtime_checkable
+class AnswersQuestions(Protocol):
+    """A backend that can be asked for more than answers, as most servers can.
+
+    Each raises :class:`andon.ConfigurationError` where this one cannot be asked, and
+    :class:`andon.BackendError` where it fails.
+    """
+
+    def list_models(self) -> Sequence[ModelCard]:
+        """Return the models that the server has at this moment."""
+        ...
+
+    async def alist_models(self) -> Sequence[ModelCard]:
+        """Return the models that the server has; see :meth:`list_models`."""
+        ...
+
+    def check_health(self) -> None:
+        """Return if the server can serve."""
+        ...
+
+    async def acheck_health(self) -> None:
+        """Return if the server can serve; see :meth:`check_health`."""
+        ...
+
+    def count_tokens(self, request: ChatRequest) -> int:
+        """Return the tokens of a request's prompt, as the server counts them."""
+        ...
+
+    async def acount_tokens(self, request: ChatRequest) -> int:
+        """Return the tokens of a request's prompt; see :meth:`count_tokens`."""
         ...

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from andon.backends import PromptMeasure
 from andon.backends.http_options import HTTPOptions, read_base_url
@@ -198,11 +198,11 @@ class HTTPBackend:
         :raises ConfigurationError: one cannot ask it.
         :raises BackendError: it cannot serve.
         """
-        self._ask(self._wanted(self._facts.dialect.health(), "its health"))
+        self._ask(self._health_query())
 
     async def acheck_health(self) -> None:
         """Ask the server whether it can serve; see :meth:`check_health`."""
-        await self._aask(self._wanted(self._facts.dialect.health(), "its health"))
+        await self._aask(self._health_query())
 
     def count_tokens(self, request: ChatRequest) -> int:
         """Ask the server for the tokens of a request's prompt.
@@ -215,6 +215,12 @@ class HTTPBackend:
     async def acount_tokens(self, request: ChatRequest) -> int:
         """Ask the server for the tokens of a request's prompt; see :meth:`count_tokens`."""
         return await self._aask(self._count_query(request))
+
+    def _health_query(self) -> Query[Any]:
+        dialect = self._facts.dialect
+        # Listing models shows as well that the server answers and takes the key.
+        query: Query[Any] | None = dialect.health() or dialect.list_models()
+        return self._wanted(query, "its health")
 
     def _count_query(self, request: ChatRequest) -> Query[int]:
         profile = self._find_profile(request.model)

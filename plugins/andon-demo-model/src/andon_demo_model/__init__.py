@@ -22,7 +22,7 @@ def andon_register_model_cards() -> Iterable[ModelCard]:
     return [
         ModelCard(
             name="demo",
-            backends=("llama-cpp", "transformers"),
+            backends=("llama-cpp", "candle"),
             context_window=CONTEXT_WINDOW,
             capabilities=frozenset({"chat", "tools", "json_schema", "prefill"}),
             # So small a model is right most often where it is surest.

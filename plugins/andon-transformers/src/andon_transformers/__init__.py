@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @hookimpl
 def andon_register_backends() -> Iterable[BackendSpec]:
-    """Offer the backend ``transformers``, which also answers to ``candle``."""
+    """Offer the backend ``candle``, which also answers to ``transformers``."""
     return [
         BackendSpec(
-            name="transformers",
+            name="candle",
             create=_create,
             locality=Locality.IN_PROCESS,
-            aliases=("candle",),
+            aliases=("transformers",),
             summary="Hugging Face Transformers in this process, from a folder or a GGUF file",
             models=("demo",),
         )
@@ -38,4 +38,4 @@ def _create(context: BackendContext) -> Backend:
 
     # Said at once, and not only when the first model is loaded.
     read_options(context.options)
-    return InProcessBackend("transformers", load, context)
+    return InProcessBackend("candle", load, context)

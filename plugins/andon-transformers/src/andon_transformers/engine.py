@@ -97,7 +97,7 @@ class TransformersEngine:
 
     def _open(self) -> LoadedModel:
         if self._loaded is None:
-            raise ServerError("the model was closed", backend="transformers", model=self.card.name)
+            raise ServerError("the model was closed", backend="candle", model=self.card.name)
         return self._loaded
 
     def _run(
@@ -147,7 +147,7 @@ class TransformersEngine:
             yield
         except Exception as error:
             raise ServerError(
-                f"{self._card.name} failed: {error}", backend="transformers", model=self._card.name
+                f"{self._card.name} failed: {error}", backend="candle", model=self._card.name
             ) from error
 
 

@@ -119,7 +119,7 @@ def _card(name: str, model: Any, tokenizer: Any, template: str) -> ModelCard:
         capabilities.add("json_schema")
     return ModelCard(
         name=name,
-        backends=("transformers",),
+        backends=("candle",),
         context_window=_context_window(model, tokenizer),
         capabilities=frozenset(capabilities),
         description=f"{type(model).__name__}, {model.num_parameters():,} parameters",

@@ -18,6 +18,7 @@ from andon_cli.terminal import is_terminal
 if TYPE_CHECKING:
     from andon.client import Client
     from andon.options import RequestOptions
+    from andon.specs import ModelCard
 
 #: What ``backend:model`` looks like, as opposed to the first word of a question.
 _MODEL = re.compile(r"[a-z][a-z0-9_-]*:\S+")
@@ -84,11 +85,13 @@ def _question_on_stdin(ctx: click.Context) -> str:
 def default_model(client: Client) -> str:
     """Return the first model that needs no key and no configuration, the nearest first.
 
+    Where several backends can serve it, its card's order of them counts.
+
     :raises ConfigurationError: there is none.
     """
     backends = client.plugins.backends()
     models = [
-        (_KEYLESS.index(backends[name].locality), f"{name}:{card.name}")
+        (_KEYLESS.index(backends[name].locality), _place(name, card), f"{name}:{card.name}")
         for name, card in client.models()
         if backends[name].locality in _KEYLESS and "chat" in card.capabilities
     ]
@@ -97,4 +100,8 @@ def default_model(client: Client) -> str:
             "no installed model works without a key or settings; name one as BACKEND:MODEL, or "
             "try: pip install andon-llama-cpp andon-demo-model"
         )
-    return min(models, key=lambda model: model[0])[1]
+    return min(models, key=lambda model: model[:2])[2]
+
+
+def _place(backend: str, card: ModelCard) -> int:
+    return card.backends.index(backend) if backend in card.backends else len(card.backends)
