@@ -65,6 +65,8 @@ class ModelProfile:
     :param models: glob patterns of the models' names, in lower case, without the backend; or
         with it, ``backend:pattern``, for what holds only there.
     :param sampling: whether it takes ``temperature`` and ``top_p``.
+    :param sampling_without_reasoning: whether it takes them at least with the reasoning effort
+        ``"none"``.
     :param tools: whether it calls tools.
     :param forced_tool_choice: whether ``tool_choice`` may force a call.
     :param images: whether messages may have images.
@@ -84,6 +86,7 @@ class ModelProfile:
 
     models: tuple[str, ...] = ()
     sampling: bool | None = None
+    sampling_without_reasoning: bool | None = None
     tools: bool | None = None
     forced_tool_choice: bool | None = None
     images: bool | None = None

@@ -74,7 +74,9 @@ def test_what_a_model_does_not_take_is_refused_with_its_name(
 
 def test_sampling_is_taken_by_a_model_that_is_told_not_to_reason() -> None:
     request = replace(HELLO, sampling=Sampling(temperature=0), reasoning_effort="none")
-    check_accepted(request, ModelProfile(sampling=False))
+    check_accepted(request, ModelProfile(sampling=False, sampling_without_reasoning=True))
+    with pytest.raises(UnsupportedParameterError):
+        check_accepted(request, ModelProfile(sampling=False))
 
 
 @given(st.sampled_from([None, "temperature", "seed", "tools", "top_logprobs", "nonsense"]))

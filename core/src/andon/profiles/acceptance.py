@@ -61,8 +61,8 @@ def _sampling(request: ChatRequest, **changes: Any) -> Mapping[str, Any]:
 
 def _refused(request: ChatRequest, profile: ModelProfile) -> Iterator[tuple[str | None, str]]:
     sampling = request.sampling
-    # Models that reason take both again when they are told not to.
-    if profile.sampling is False and request.reasoning_effort != "none":
+    excused = profile.sampling_without_reasoning and request.reasoning_effort == "none"
+    if profile.sampling is False and not excused:
         if sampling.temperature is not None:
             yield "temperature", "temperature"
         if sampling.top_p is not None:

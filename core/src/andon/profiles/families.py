@@ -22,6 +22,7 @@ FAMILIES: tuple[ModelProfile, ...] = (
     ModelProfile(
         models=("gpt-5*", "gpt-6*", "o1*", "o3*", "o4-*", "*openai.gpt-5*", "*openai.gpt-6*"),
         sampling=False,
+        sampling_without_reasoning=True,
         prefill=False,
         max_tokens_field="max_completion_tokens",
         system_role="developer",
