@@ -64,7 +64,7 @@ class HTTPBackend:
         retry: RetryPolicy | None = None,
     ) -> None:
         options = HTTPOptions.read(name, endpoint, context)
-        policy = retry or RetryPolicy(max_retries=options.max_retries)
+        policy = retry or RetryPolicy(max_retries=options.max_retries, cap=options.max_retry_wait)
         self._facts = Facts(name, options, dialect, policy)
         self._find_profile = context.find_profile
         self._models = tuple(models)

@@ -19,7 +19,7 @@ _TIMES = {
     "first_token_timeout": "first_byte",
     "stall_timeout": "stall",
 }
-_KNOWN = (*_TEXTS, "headers", *_TIMES, "max_retries")
+_KNOWN = (*_TEXTS, "headers", *_TIMES, "max_retries", "max_retry_wait")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class HTTPOptions:
     :param timeouts: how long to wait for what.
     :param connection: how to connect.
     :param max_retries: most attempts after the first.
+    :param max_retry_wait: most seconds between two attempts, where the server names none.
     :param authorizer: signs calls, where a fixed header does not do.
     :param trusted_hosts: other hosts that the provider may send us on to.
     :param see_other: whether a 303 to the same host is followed.
@@ -43,6 +44,7 @@ class HTTPOptions:
     timeouts: Timeouts
     connection: ConnectionSettings
     max_retries: int
+    max_retry_wait: float
     authorizer: Authorizer | None = field(default=None, repr=False)
     trusted_hosts: tuple[str, ...] = ()
     see_other: bool = False
@@ -76,6 +78,7 @@ class HTTPOptions:
                 ca_file=given.get("ca_file"), proxy=given.get("proxy"), tls=tls
             ),
             max_retries=given.get("max_retries", 2),
+            max_retry_wait=given.get("max_retry_wait", 8.0),
             authorizer=authorizer,
             trusted_hosts=endpoint.trusted_hosts,
             see_other=endpoint.see_other,
@@ -105,6 +108,8 @@ def _check(name: str, given: Mapping[str, Any], own: tuple[str, ...]) -> None:
             raise SettingsError(f"{option} of {name!r} must be a number of seconds above 0")
         if option == "max_retries" and not (isinstance(value, int) and number and value >= 0):
             raise SettingsError(f"max_retries of {name!r} must be 0 or a whole number above")
+        if option == "max_retry_wait" and not (number and value >= 0):
+            raise SettingsError(f"max_retry_wait of {name!r} must be 0 seconds or more")
 
 
 def _headers(name: str, given: Mapping[str, Any]) -> dict[str, str]:

@@ -66,6 +66,9 @@ class Provider(Protocol):
     #: ``cache_write_usage``, ``reasoning_usage``, ``logprobs``, ``stream_error``.
     abilities: frozenset[str]
 
+    #: The finish reasons that the protocol can tell.
+    finish_reasons: frozenset[FinishReason] = frozenset(FinishReason)
+
     def whole(self, answer: SampleAnswer) -> HTTPReply:
         """Return the reply to a request that is not streamed."""
         ...
@@ -78,6 +81,10 @@ class Provider(Protocol):
         """Return the reply for a failure, as the provider words it for this status."""
         ...
 
+    def error_code(self, status: int) -> str | None:
+        """Return the provider's own code in :meth:`error`, or None where it does not matter."""
+        return None
+
     def stream_error(self, message: str) -> bytes:
         """Return the event for a failure inside a stream (with ``stream_error`` only)."""
         ...
@@ -89,6 +96,10 @@ class Provider(Protocol):
     def tokens(self, count: int) -> HTTPReply | None:
         """Return the reply to a question for a token count, or None where there is none."""
         ...
+
+    def health(self) -> HTTPReply | None:
+        """Return the reply of a server that is well, or None where any 200 means that."""
+        return None
 
     def route(self, method: str, path: str, body: bytes, answer: SampleAnswer) -> HTTPReply | None:
         """Return the reply to a call that is part of a longer exchange, or None for others.
