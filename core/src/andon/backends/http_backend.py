@@ -16,7 +16,7 @@ from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError, ConfigurationError
 from andon.privacy.location import locality_of
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
-from andon.wire.dialect import Dialect, Query
+from andon.wire.dialect import Dialect, HTTPCall, Query
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.http import (
     AsyncHTTPConnection,
@@ -112,8 +112,8 @@ class HTTPBackend:
                 if work.wait:
                     time.sleep(work.wait)
         finally:
-            if work.call is not None and work.call.undo is not None:
-                self._undo(work)
+            if work.undo is not None:
+                self._undo(work.undo)
 
     async def astream(
         self, request: ChatRequest, timeout: float | None
@@ -138,8 +138,8 @@ class HTTPBackend:
                 if work.wait:
                     await asyncio.sleep(work.wait)
         finally:
-            if work.call is not None and work.call.undo is not None:
-                await self._aundo(work)
+            if work.undo is not None:
+                await self._aundo(work.undo)
 
     def _begin(self, request: ChatRequest, timeout: float | None) -> Work:
         call = self._facts.dialect.encode(request, self._find_profile(request.model))
@@ -162,20 +162,16 @@ class HTTPBackend:
             await asyncio.to_thread(authorizer.refresh)
         return await self._async_connection.send(*work.outgoing(), work.start())
 
-    def _undo(self, work: Work) -> None:
-        assert work.call is not None
-        assert work.call.undo is not None
-        undo = Work(self._facts, None, work.call.undo, UNDO_TIMEOUT)
+    def _undo(self, call: HTTPCall) -> None:
+        work = Work(self._facts, None, call, UNDO_TIMEOUT)
         # Whoever gave up does not care whether the provider heard of it.
-        with suppress(BackendError), self._open(undo) as reply:
+        with suppress(BackendError), self._open(work) as reply:
             reply.read(MAX_ERROR_BODY, cut=True)
 
-    async def _aundo(self, work: Work) -> None:
-        assert work.call is not None
-        assert work.call.undo is not None
-        undo = Work(self._facts, None, work.call.undo, UNDO_TIMEOUT)
+    async def _aundo(self, call: HTTPCall) -> None:
+        work = Work(self._facts, None, call, UNDO_TIMEOUT)
         with suppress(BackendError):
-            async with await self._aopen(undo) as reply:
+            async with await self._aopen(work) as reply:
                 await reply.aread(MAX_ERROR_BODY, cut=True)
 
     # -- Questions besides the chat -------------------------------------------------------------

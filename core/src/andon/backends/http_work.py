@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Most calls that one answer may take: polls of a long job, redirects of a long call.
 MAX_CALLS = 10_000
 
+#: Statuses of gateways, which do not know either what became of a call.
+_UNDECIDED = (None, 502, 504)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -82,11 +85,13 @@ class Work:
         options = self._facts.options
         if call.path.startswith("/"):
             return options.base_url + call.path
-        host = urlsplit(call.path).netloc
-        if host != urlsplit(options.base_url).netloc and host not in options.trusted_hosts:
+        there, here = urlsplit(call.path), urlsplit(options.base_url)
+        known = there.netloc == here.netloc or there.netloc in options.trusted_hosts
+        # Our credentials go along, so encryption must not end on the way.
+        if not known or there.scheme not in {"https", here.scheme}:
             raise BackendError(
-                f"{options.base_url} sends us on to {host!r}, which is not one of its own hosts; "
-                "nothing was sent there"
+                f"{options.base_url} sends us on to '{there.scheme}://{there.netloc}', which is "
+                "not one of its own hosts; nothing was sent there"
             )
         return call.path
 
@@ -113,11 +118,13 @@ class Work:
         streamed = self._request is not None and self._request.stream and self._ended is None
         if status >= 300 or whole or not streamed:
             return None
-        return self._facts.dialect.decoder(headers)
+        make = self.call.decoder if self.call is not None else None
+        return (make or self._facts.dialect.decoder)(headers)
 
     def ended(self, decoder: StreamDecoder) -> Sequence[ChatDelta]:
         """Return what is left of a stream whose connection has ended."""
         deltas = decoder.finish()
+        self._finish_call()
         self._next = decoder.follow_up()
         self._ended = decoder
         return deltas
@@ -137,7 +144,10 @@ class Work:
                 return deltas
             if self._request is not None:
                 self._next = self._facts.dialect.follow_up(self._request, reply)
-            deltas = () if self._next is not None else self._facts.dialect.decode(reply)
+            if self._next is not None:
+                return ()
+            self._finish_call()
+            deltas = self._facts.dialect.decode(reply)
         except ValueError as error:
             raise self.unreadable(reply) from error
         self._started = self._started or bool(deltas)
@@ -161,11 +171,24 @@ class Work:
             raise self.unreadable(reply)
         return reply
 
+    def _finish_call(self) -> None:
+        # From now on there is nothing left that the provider could stop doing.
+        if self.call is not None and self.call.undo is not None:
+            self.call = replace(self.call, undo=None)
+
     # -- Going on -----------------------------------------------------------------------------
+
+    @property
+    def undo(self) -> HTTPCall | None:
+        """What to send if the caller gives up now, or None."""
+        # The next one knows it first: the reply that told it has come, its call is not made yet.
+        call = self._next or self.call
+        return None if call is None else call.undo
 
     def advance(self) -> None:
         """Take the next call; None at the end."""
         self.call, self._next = self._next, None
+        self.wait = 0.0
         if self.call is None:
             return
         self._retries = 0
@@ -180,21 +203,36 @@ class Work:
 
         :raises BackendError: the error, where there is no other way.
         """
-        if self._ended is not None:
-            # Only the call after the answer's end failed.
+        if self._ended is None:
+            self.prepare_retry(error)
+            return ()
+        # Only the call after the answer's end failed.
+        if self._may_retry(error):
+            return ()
+        try:
             deltas = self._ended.conclude(None)
-            self.call = None
-            return deltas
-        self.prepare_retry(error)
-        return ()
+        except BackendError as failure:
+            raise self.named(failure) from None
+        self.call, self.wait = None, 0.0
+        return deltas
 
     def prepare_retry(self, error: BackendError) -> None:
         """Set the time to wait until the same is sent again, or raise the error."""
-        wait = None if self._started else self._facts.retry.delay(error, self._retries)
-        if wait is None or not wait < self._time_left() or not self._facts.budget.take():
+        if self._started or not self._may_repeat(error) or not self._may_retry(error):
             raise self.named(error)
+
+    def _may_retry(self, error: BackendError) -> bool:
+        """Take a retry and set the time to wait for it; return whether there was one."""
+        wait = self._facts.retry.delay(error, self._retries)
+        if wait is None or not wait < self._time_left() or not self._facts.budget.take():
+            return False
         self._retries += 1
         self.wait = wait
+        return True
+
+    def _may_repeat(self, error: BackendError) -> bool:
+        repeatable = self.call is None or self.call.repeatable
+        return repeatable or error.status not in _UNDECIDED
 
     def _time_left(self) -> float:
         return float("inf") if self._deadline is None else self._deadline - time.monotonic()

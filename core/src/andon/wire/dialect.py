@@ -31,6 +31,10 @@ class HTTPCall:
     :param delay: seconds to wait before it is sent.
     :param undo: sent if the caller gives up while this call is under way, so that the provider
         stops working (and charging) as well.
+    :param repeatable: whether it may be sent again where nothing tells what became of it; a
+        reply that refuses it tells.
+    :param decoder: makes what reads the reply as a stream, in place of the dialect's own: for
+        streams that go on from what an earlier reply told.
     """
 
     path: str
@@ -39,6 +43,8 @@ class HTTPCall:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     undo: HTTPCall | None = None
+    repeatable: bool = True
+    decoder: Callable[[Mapping[str, str]], StreamDecoder] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
