@@ -146,8 +146,9 @@ class Work:
                 self._next = self._facts.dialect.follow_up(self._request, reply)
             if self._next is not None:
                 return ()
+            read = self.call.reader if self.call is not None else None
             self._finish_call()
-            deltas = self._facts.dialect.decode(reply)
+            deltas = (read or self._facts.dialect.decode)(reply)
         except ValueError as error:
             raise self.unreadable(reply) from error
         self._started = self._started or bool(deltas)
@@ -161,7 +162,12 @@ class Work:
         reply = HTTPReply(status=status, headers=headers, body=body)
         if status == 303 and self._facts.options.see_other and headers.get("location"):
             here = self._url(self.call) if self.call else self._facts.options.base_url
-            self._next = HTTPCall(path=urljoin(here, headers["location"]), method="GET")
+            path = urljoin(here, headers["location"])
+            call = self.call or HTTPCall(path=path)
+            # What is asked there is the same answer, so the same reads it.
+            self._next = replace(
+                call, path=path, method="GET", body=b"", delay=0.0, repeatable=True
+            )
             return None
         if 300 <= status < 400:
             raise self._redirected(reply)

@@ -124,7 +124,13 @@ def check_supported(request: ChatRequest) -> None:
     """
     if request.reasoning_effort is not None:
         raise UnsupportedParameterError(
-            "models in this process have no reasoning_effort; leave it out"
+            "models in this process have no reasoning_effort; leave it out",
+            parameter="reasoning_effort",
+        )
+    if request.top_logprobs is not None:
+        raise UnsupportedParameterError(
+            "models in this process report no log probabilities; leave top_logprobs out",
+            parameter="top_logprobs",
         )
     if _images(request):
         raise UnsupportedParameterError("models in this process read text only, not images")

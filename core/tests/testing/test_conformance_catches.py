@@ -1,0 +1,67 @@
+"""The conformance kit on sound backends, and on faulty ones, each of which it must catch."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+CASES = [
+    pytest.param(file, fault, id=f"{file}-{fault.name}")
+    for file in ("faulty_backends", "faulty_engines")
+    for fault in _load(file).FAULTS
+]
+
+
+class Reports:
+    """A pytest plugin that keeps what became of the tests."""
+
+    def __init__(self) -> None:
+        self.all: list[pytest.TestReport] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.all.append(report)
+
+    def failed(self) -> list[pytest.TestReport]:
+        return [report for report in self.all if report.failed]
+
+
+def run(file: str, name: str) -> Reports:
+    reports = Reports()
+    # Plugins that are of no use here take longer to start than the tests.
+    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "xdist")]
+    place = f"{HERE / file}.py::{name}"
+    pytest.main([*without, "-q", "--no-summary", place], plugins=[reports])
+    return reports
+
+
+@pytest.mark.parametrize(("file", "least"), [("faulty_backends", 200), ("faulty_engines", 30)])
+def test_the_kit_passes_a_sound_backend(file: str, least: int) -> None:
+    reports = run(file, "TestSound")
+    assert [(report.nodeid, report.longreprtext) for report in reports.failed()] == []
+    assert len([report for report in reports.all if report.when == "call"]) > least
+
+
+@pytest.mark.parametrize(("file", "fault"), CASES)
+def test_the_kit_catches(file: str, fault: Any) -> None:
+    failed = run(file, f"Test{fault.name}::{fault.test}").failed()
+    assert failed, f"{fault.test} passes the backend {fault.name}"
+    for report in failed:
+        assert report.when == "call"
+        assert "The contract, andon." in report.longreprtext, report.longreprtext
