@@ -32,11 +32,13 @@ class Tool:
     :param name: the function's name.
     :param description: what it does, for the model to read.
     :param parameters: its arguments, as a JSON schema of an object.
+    :param strict: whether the arguments must keep to the schema, where a provider can see to it.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    strict: bool = False
 
     @classmethod
     def from_openai(cls, tool: Tool | Mapping[str, Any]) -> Tool:
@@ -50,7 +52,8 @@ class Tool:
             case {"type": "function", "function": {"name": str(name)}}:
                 function = tool["function"]
                 parameters = function.get("parameters") or {}
-                return cls(name, function.get("description") or "", parameters)
+                strict = function.get("strict") is True
+                return cls(name, function.get("description") or "", parameters, strict)
         raise InvalidRequestError(
             "a tool must be an andon.Tool or a dict like "
             f'{{"type": "function", "function": {{"name": …}}}}, not {tool!r:.80}'
@@ -58,11 +61,13 @@ class Tool:
 
     def to_openai(self) -> dict[str, Any]:
         """Return the tool as an OpenAI-style dict."""
-        function = {
+        function: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
             "parameters": dict(self.parameters) or {"type": "object", "properties": {}},
         }
+        if self.strict:
+            function["strict"] = True
         return {"type": "function", "function": function}
 
 

@@ -15,6 +15,7 @@ import pytest
 from andon.chat import ChatRequest, ResponseFormat, Sampling, Tool
 from andon.errors import InvalidRequestError, UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, TextPart, ToolCall
+from andon.specs import ModelProfile
 from andon.wire.openai_chat import OpenAIChat, Quirks
 
 CHAT_REPLY = {
@@ -55,6 +56,7 @@ class Case:
     request: ChatRequest
     arguments: dict[str, Any]
     quirks: Quirks = field(default_factory=Quirks)
+    profile: ModelProfile = field(default_factory=ModelProfile)
     #: Members of the body in which the two differ, each with its reason.
     differs: Mapping[str, str] = field(default_factory=dict)
 
@@ -182,6 +184,27 @@ CASES = {
     "old name of max_tokens": Case(
         chat(sampling=Sampling(99)), sdk(max_tokens=99), Quirks(max_tokens_field="max_tokens")
     ),
+    "strict tool": Case(
+        chat(tools=(Tool("weather", "Tell the weather.", SCHEMA, strict=True),)),
+        sdk(tools=[{"type": "function", "function": WEATHER_WIRE["function"] | {"strict": True}}]),
+    ),
+    "instructions to a developer's model": Case(
+        chat(messages=(ChatMessage.system("Be brief."), *HELLO), sampling=Sampling(9)),
+        sdk(messages=[{"role": "developer", "content": "Be brief."}, *HELLO_WIRE], max_completion_tokens=9),
+        Quirks(max_tokens_field="max_tokens"),
+        ModelProfile(system_role="developer", max_tokens_field="max_completion_tokens"),
+    ),
+    "log probabilities": Case(chat(top_logprobs=3), sdk(logprobs=True, top_logprobs=3)),
+    "log probabilities of the answer alone": Case(
+        chat(top_logprobs=0), sdk(logprobs=True, top_logprobs=0)
+    ),
+    "log probabilities by their number": Case(
+        chat(top_logprobs=0), sdk(extra_body={"logprobs": 1}), Quirks(logprobs="number")
+    ),
+    "log probabilities of a raw prompt": Case(
+        ChatRequest(model="m", prompt="Once", top_logprobs=2),
+        {"model": "m", "prompt": "Once", "logprobs": 2},
+    ),
     "reasoning": Case(chat(reasoning_effort="low"), sdk(reasoning_effort="low")),
     "stream with usage": Case(
         chat(stream=True), sdk(stream=True, stream_options={"include_usage": True})
@@ -262,7 +285,7 @@ def test_the_official_sdk_sends_the_same(case: Case, recorder: tuple[str, list[A
             list(answer)
     [(method, path, headers, body)] = seen
 
-    call = OpenAIChat(case.quirks).encode(case.request)
+    call = OpenAIChat(case.quirks).encode(case.request, case.profile)
     assert (call.method, f"/v1{call.path}") == (method, path)
     assert all(headers[name] == value for name, value in call.headers.items())
     ours, theirs = json.loads(call.body), json.loads(body)
@@ -312,6 +335,7 @@ RAW: dict[str, Any] = {"model": "m", "prompt": "Once"}
         (chat(tools=(WEATHER,)), Quirks(tools=False), "tools"),
         (chat(sampling=Sampling(seed=1)), Quirks(seed=False), "seed"),
         (chat(reasoning_effort="low"), Quirks(reasoning_effort=False), "reasoning_effort"),
+        (chat(top_logprobs=1), Quirks(logprobs=None), "top_logprobs"),
         (
             chat(response_format=ResponseFormat("json_schema", SCHEMA)),
             Quirks(json_schema=False),
@@ -335,8 +359,11 @@ RAW: dict[str, Any] = {"model": "m", "prompt": "Once"}
 def test_what_the_server_cannot_do_is_refused(
     request_: ChatRequest, quirks: Quirks, named: str
 ) -> None:
-    with pytest.raises(UnsupportedParameterError, match=f"does not take {named}"):
+    with pytest.raises(UnsupportedParameterError, match=f"does not take {named}") as caught:
         OpenAIChat(quirks).encode(request_)
+    # A raw prompt cannot be left out.
+    option = named.partition(" ")[0]
+    assert caught.value.parameter == (None if option == "a" else option)
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), "\ud800"])

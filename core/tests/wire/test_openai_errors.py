@@ -97,7 +97,8 @@ junk = st.recursive(
         st.sampled_from(
             "error message detail code type status loc msg object choices delta content text "
             "reasoning tool_calls function function_call index id name arguments finish_reason "
-            "usage prompt_tokens prompt_tokens_details cached_tokens x_groq refusal model".split()
+            "usage prompt_tokens prompt_tokens_details cached_tokens x_groq refusal model "
+            "logprobs top_logprobs tokens token_logprobs token logprob".split()
         ),
         inner,
         max_size=4,

@@ -200,6 +200,18 @@ def test_the_body_names_the_request_where_no_header_does() -> None:
     assert decoder.feed(chunk({"content": "Hi"}))[0].request_id == "chatcmpl-1"
 
 
+def test_groqs_own_id_comes_before_that_of_the_answer() -> None:
+    decoder = OpenAIChat().decoder({})
+    assert decoder.feed(chunk({"content": "Hi"}, x_groq={"id": "req_2"}))[0].request_id == "req_2"
+
+
+def test_togethers_raw_completions_end_beside_the_choices() -> None:
+    pieces = [event({"choices": [{"index": 0, "text": text}], "model": "m-1"}) for text in "ab"]
+    end = event({"choices": [{"index": 0, "text": "."}], "finish_reason": "eos", "usage": USAGE})
+    whole = answer(read(*pieces, end))
+    assert (whole.text, whole.finish_reason, whole.raw_finish_reason) == ("ab.", "stop", "eos")
+
+
 def test_an_empty_finish_reason_is_none() -> None:
     text = chunk({"content": "Hi"}, finish="") + chunk({"content": "!"}, finish="")
     assert answer(read(text + chunk(finish="stop") + DONE)).text == "Hi!"
@@ -252,6 +264,7 @@ def test_errors_in_a_stream(stream: bytes, kind: type[BackendError], said: str) 
     decoder = OpenAIChat().decoder(HEADERS)
     # What came before the error is not lost, even if it came in the same bytes.
     assert [delta.text for delta in decoder.feed(chunk({"content": "Hi"}) + stream)] == ["Hi"]
+    assert decoder.done  # so that nothing more is waited for
     for proceed in (lambda: decoder.feed(b""), lambda: decoder.feed(DONE), decoder.finish):
         with pytest.raises(kind, match=said) as caught:
             proceed()

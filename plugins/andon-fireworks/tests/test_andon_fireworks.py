@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 import andon_fireworks
-from andon import Client, Locality, Price
+from andon import BackendContext, Client, Locality, Price
+from andon.backends.http_options import read_base_url
 from andon.chat import ChatRequest, Sampling
 from andon.messages import ChatMessage
 from andon.testing import Recorded, Recorder
@@ -75,3 +76,29 @@ def test_raw_prompts() -> None:
     call = OpenAIChat(QUIRKS).encode(ChatRequest(model="m", prompt="Once"))
     assert call.path == "/completions"
     assert json.loads(call.body)["context_length_exceeded_behavior"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "address"),
+    [
+        ({}, {}, "https://api.fireworks.ai/inference/v1"),
+        (
+            {"FIREWORKS_BASE_URL": "https://gate.test/inference/"},
+            {},
+            "https://gate.test/inference/v1",
+        ),
+        (
+            {"FIREWORKS_BASE_URL": "https://gate.test/inference/v1"},
+            {},
+            "https://gate.test/inference/v1",
+        ),
+        (
+            {"FIREWORKS_BASE_URL": "https://gate.test"},
+            {"base_url": "https://x.test/v1"},
+            "https://x.test/v1",
+        ),
+    ],
+)
+def test_the_address(environment: dict[str, str], options: dict[str, str], address: str) -> None:
+    context = BackendContext(options=options, environment=environment)
+    assert read_base_url("fireworks", ENDPOINT, context) == address

@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 import andon_groq
-from andon import Client, Locality, Price
+from andon import BackendContext, Client, Locality, Price
+from andon.backends.http_options import read_base_url
 from andon.chat import ChatRequest, Sampling, Usage
 from andon.errors import UnsupportedParameterError
 from andon.messages import ChatMessage
@@ -82,32 +83,26 @@ def test_thoughts_go_back() -> None:
     assert json.loads(call.body)["messages"][0]["reasoning"] == "2+2"
 
 
-def test_raw_prompts_are_refused() -> None:
+def test_raw_prompts_and_log_probabilities_are_refused() -> None:
     with pytest.raises(UnsupportedParameterError, match="a raw prompt"):
         OpenAIChat(QUIRKS).encode(ChatRequest(model="m", prompt="Once"))
+    with pytest.raises(UnsupportedParameterError, match="top_logprobs"):
+        OpenAIChat(QUIRKS).encode(replace(HELLO, top_logprobs=1))
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_the_official_sdk_sends_the_same(server: tuple[str, list[Recorded]], stream: bool) -> None:
-    groq = pytest.importorskip("groq", reason="the official SDK is not installed")
-    url, seen = server
-    with groq.Groq(api_key="K", base_url=url, max_retries=0) as client:
-        answer = client.chat.completions.create(
-            model="some-model",
-            messages=[{"role": "user", "content": "Hello"}],
-            max_completion_tokens=9,
-            temperature=0.5,
-            stop=["END"],
-            seed=1,
-            reasoning_effort="low",
-            **({"stream": True} if stream else {}),
-        )
-        if stream:
-            answer.close()
-    [(path, key, body)] = seen
-    sampling = Sampling(9, temperature=0.5, stop=("END",), seed=1)
-    request = replace(HELLO, sampling=sampling, reasoning_effort="low", stream=stream)
-    call = OpenAIChat(QUIRKS).encode(request)
-    assert ENDPOINT.base_url + call.path == f"https://api.groq.com{path}"
-    assert ENDPOINT.auth_prefix + "K" == key
-    assert json.loads(call.body) == body
+@pytest.mark.parametrize(
+    ("environment", "options", "address"),
+    [
+        ({}, {}, "https://api.groq.com/openai/v1"),
+        ({"GROQ_BASE_URL": "https://gate.test/"}, {}, "https://gate.test/openai/v1"),
+        ({"GROQ_BASE_URL": "https://gate.test/openai/v1"}, {}, "https://gate.test/openai/v1"),
+        (
+            {"GROQ_BASE_URL": "https://gate.test"},
+            {"base_url": "https://x.test/v1"},
+            "https://x.test/v1",
+        ),
+    ],
+)
+def test_the_address(environment: dict[str, str], options: dict[str, str], address: str) -> None:
+    context = BackendContext(options=options, environment=environment)
+    assert read_base_url("groq", ENDPOINT, context) == address

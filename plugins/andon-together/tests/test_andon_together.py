@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 import andon_together
-from andon import Client, Locality, Price
+from andon import BackendContext, Client, Locality, Price
+from andon.backends.http_options import read_base_url
 from andon.chat import ChatRequest, Sampling, Usage
 from andon.messages import ChatMessage
 from andon.testing import Recorded, Recorder
@@ -75,3 +76,21 @@ def test_its_own_words() -> None:
 def test_raw_prompts() -> None:
     call = OpenAIChat(QUIRKS).encode(ChatRequest(model="m", prompt="Once"))
     assert (call.path, json.loads(call.body)) == ("/completions", {"model": "m", "prompt": "Once"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "address"),
+    [
+        ({}, {}, "https://api.together.ai/v1"),
+        ({"TOGETHER_BASE_URL": "https://gate.test/"}, {}, "https://gate.test/v1"),
+        ({"TOGETHER_BASE_URL": "https://gate.test/v1"}, {}, "https://gate.test/v1"),
+        (
+            {"TOGETHER_BASE_URL": "https://gate.test"},
+            {"base_url": "https://x.test/v1"},
+            "https://x.test/v1",
+        ),
+    ],
+)
+def test_the_address(environment: dict[str, str], options: dict[str, str], address: str) -> None:
+    context = BackendContext(options=options, environment=environment)
+    assert read_base_url("together", ENDPOINT, context) == address

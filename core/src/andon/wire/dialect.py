@@ -34,7 +34,10 @@ class HTTPCall:
     :param repeatable: whether it may be sent again where nothing tells what became of it; a
         reply that refuses it tells.
     :param decoder: makes what reads the reply as a stream, in place of the dialect's own: for
-        streams that go on from what an earlier reply told.
+        streams that go on from what an earlier reply told, or from what the request asks.
+    :param reader: reads the reply where it comes whole, in place of the dialect's own ``decode``.
+    :param at_root: whether the path does not stand below the API's version: a ``/v1`` at the end
+        of the base URL is left out.
     """
 
     path: str
@@ -45,6 +48,8 @@ class HTTPCall:
     undo: HTTPCall | None = None
     repeatable: bool = True
     decoder: Callable[[Mapping[str, str]], StreamDecoder] | None = None
+    reader: Callable[[HTTPReply], Sequence[ChatDelta]] | None = None
+    at_root: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

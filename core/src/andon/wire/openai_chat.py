@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError
-from andon.specs import BackendContext, ModelProfile
-from andon.wire.dialect import Dialect, HTTPCall, HTTPReply
+from andon.specs import BackendContext, ModelCard, ModelProfile
+from andon.wire.answer_text import reading_text, without_prefix
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
 from andon.wire.openai_decode import SHAPE_ERRORS, read_json, read_message
-from andon.wire.openai_encode import chat_body, prompt_body, to_json
+from andon.wire.openai_encode import UNKNOWN, chat_body, prompt_body, to_json
 from andon.wire.openai_errors import explain
+from andon.wire.openai_models import models_query
 from andon.wire.openai_quirks import OPENAI, Quirks
+from andon.wire.openai_responses_encode import count_query
 from andon.wire.openai_stream import OpenAIStreamDecoder
 from andon.wire.problems import malformed, request_id
+from andon.wire.token_questions import token_question
 
 __all__ = ["OPENAI", "OpenAIChat", "OpenAIStreamDecoder", "Quirks", "openai_dialect"]
 
-#: A model of which nothing is known.
-UNKNOWN = ModelProfile()
-
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}
+
+
+def _no_headers(context: BackendContext) -> Mapping[str, str]:
+    return {}
 
 
 class OpenAIChat(Dialect):
     """The dialect: chats at ``/chat/completions``, raw prompts at ``/completions``.
 
     :param quirks: what the server does in its own way.
+    :param headers: further headers of every call, names in lower case.
     """
 
-    def __init__(self, quirks: Quirks = OPENAI) -> None:
+    def __init__(
+        self, quirks: Quirks = OPENAI, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._quirks = quirks
+        self._headers = {**_HEADERS, **headers}
 
     def encode(self, request: ChatRequest, profile: ModelProfile = UNKNOWN) -> HTTPCall:
         """Return the call that asks for an answer.
@@ -41,8 +52,13 @@ class OpenAIChat(Dialect):
         if request.prompt is not None:
             path, body = "/completions", prompt_body(request, self._quirks)
         else:
-            path, body = "/chat/completions", chat_body(request, self._quirks)
-        return HTTPCall(path=path, body=to_json(body), headers=_HEADERS)
+            path, body = "/chat/completions", chat_body(request, self._quirks, profile)
+        call = HTTPCall(path=path, body=to_json(body), headers=self._headers)
+        if request.continue_final_message and self._quirks.prefix_echoed:
+            prefix = request.messages[-1].text
+            call = replace(call, reader=lambda reply: without_prefix(self.decode(reply), prefix))
+        stop = request.sampling.stop if self._quirks.stop_echoed else ()
+        return reading_text(call, self, stop=stop)
 
     def decode(self, reply: HTTPReply) -> Sequence[ChatDelta]:
         """Return a whole answer, as one delta.
@@ -72,10 +88,35 @@ class OpenAIChat(Dialect):
         """Return the error that a reply stands for: the provider's message, code and request id."""
         return explain(reply)
 
+    def list_models(self) -> Query[Sequence[ModelCard]] | None:
+        """Return how to ask which models there are."""
+        return models_query(self._headers)
 
-def openai_dialect(quirks: Quirks = OPENAI) -> Callable[[BackendContext], OpenAIChat]:
+    def health(self) -> Query[None] | None:
+        """Return how to ask whether the server can serve, or None where one cannot."""
+        path = self._quirks.health_path
+        if path is None:
+            return None
+        call = HTTPCall(path=path, method="GET", headers=self._headers, at_root=True)
+        return Query(call, lambda reply: None)
+
+    def count_tokens(
+        self, request: ChatRequest, profile: ModelProfile = UNKNOWN
+    ) -> Query[int] | None:
+        """Return how to ask for the tokens of a request's prompt, or None where one cannot."""
+        if self._quirks.token_count is not None:
+            return token_question(request, self._quirks, profile, self._headers)
+        if not self._quirks.input_tokens or request.prompt is not None:
+            return None
+        return count_query(request, profile, self._headers)
+
+
+def openai_dialect(
+    quirks: Quirks = OPENAI, headers: Callable[[BackendContext], Mapping[str, str]] = _no_headers
+) -> Callable[[BackendContext], OpenAIChat]:
     """Return what makes the dialect for a backend.
 
     :param quirks: what the server does in its own way.
+    :param headers: finds further headers of every call in the backend's settings.
     """
-    return lambda context: OpenAIChat(quirks)
+    return lambda context: OpenAIChat(quirks, headers(context))

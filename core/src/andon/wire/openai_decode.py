@@ -9,6 +9,7 @@ from typing import Any
 
 from andon.chat import ChatDelta, FinishReason, ToolCallDelta, Usage
 from andon.errors import ServerError, StreamInterrupted
+from andon.wire.openai_logprobs import logprobs_of
 
 #: Every word for the end of an answer that servers of this protocol are known to use.
 _REASONS = {
@@ -72,10 +73,10 @@ def read_usage(value: Any) -> Usage | None:
         return None
     prompt = value.get("prompt_tokens_details") or {}
     completion = value.get("completion_tokens_details") or {}
-    inputs, outputs = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
-    cached = _count(prompt, "cached_tokens") or _count(value, "prompt_cache_hit_tokens")
-    written = _count(prompt, "cache_write_tokens") or _count(prompt, "created_cache_tokens")
-    reasoning = _count(completion, "reasoning_tokens") or _count(value, "reasoning_tokens")
+    inputs, outputs = count_of(value, "prompt_tokens"), count_of(value, "completion_tokens")
+    cached = count_of(prompt, "cached_tokens") or count_of(value, "prompt_cache_hit_tokens")
+    written = count_of(prompt, "cache_write_tokens") or count_of(prompt, "created_cache_tokens")
+    reasoning = count_of(completion, "reasoning_tokens") or count_of(value, "reasoning_tokens")
     # Parts are contained in their wholes, whatever a server counts.
     cached = min(cached, inputs)
     return Usage(inputs, outputs, cached, min(written, inputs - cached), min(reasoning, outputs))
@@ -87,6 +88,13 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
     if not usage and isinstance(groq := body.get("x_groq"), dict):
         usage = groq.get("usage")
     return read_usage(usage)
+
+
+def id_of(body: Mapping[str, Any]) -> str | None:
+    """Return the id of the request that a reply or a chunk tells; Groq's own before the usual."""
+    groq = body.get("x_groq")
+    own = name_of(groq.get("id")) if isinstance(groq, dict) else None
+    return own or name_of(body.get("id"))
 
 
 def name_of(value: Any) -> str | None:
@@ -134,15 +142,17 @@ def read_message(body: Mapping[str, Any], identifier: str | None) -> ChatDelta:
     calls = ToolCalls()
     pieces = calls.read(calls_of(message)) + calls.missing_ids()
     raw = name_of(choice.get("finish_reason"))
+    text = text_of(message.get("content") or choice.get("text")) + refusal
     return ChatDelta(
-        text=text_of(message.get("content") or choice.get("text")) + refusal,
+        text=text,
         reasoning=reasoning_of(message),
         tool_calls=pieces,
         finish_reason=read_finish(raw, calls=bool(pieces), refused=bool(refusal)),
         raw_finish_reason=raw,
         usage=usage_of(body),
         model=name_of(body.get("model")),
-        request_id=identifier or name_of(body.get("id")),
+        request_id=identifier or id_of(body),
+        logprobs=logprobs_of(choice, text),
     )
 
 
@@ -213,10 +223,11 @@ def _arguments(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _count(counts: Mapping[str, Any], name: str) -> int:
+def count_of(counts: Mapping[str, Any], name: str) -> int:
+    """Return a number of tokens, 0 where there is none."""
     value = counts.get(name)
     return value if type(value) is int and value > 0 else 0
 
 
 #: What reading JSON of another shape than expected can raise.
-SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError)
+SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, OverflowError)

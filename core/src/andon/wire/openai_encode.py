@@ -8,30 +8,40 @@ from typing import Any
 
 from andon.chat import ChatRequest, ResponseFormat, Tool
 from andon.errors import InvalidRequestError, UnsupportedParameterError
-from andon.messages import ChatMessage, ImagePart, Part
+from andon.messages import ChatMessage, ImagePart, Part, Role
+from andon.specs import ModelProfile
 from andon.wire.openai_quirks import Quirks
+
+#: A model of which nothing is known.
+UNKNOWN = ModelProfile()
 
 _EMPTY_OBJECT = {"type": "object", "properties": {}}
 
 
-def chat_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
+def chat_body(
+    request: ChatRequest, quirks: Quirks, profile: ModelProfile = UNKNOWN
+) -> dict[str, Any]:
     """Return the body of a call of ``/chat/completions``; what is not set is left out.
 
+    :param request: what to ask.
+    :param quirks: what the server does in its own way.
+    :param profile: what is known of the model.
     :raises UnsupportedParameterError: the server cannot do what is asked.
     """
     refuse_unsupported(request, quirks)
     # The model comes first: routers read it from the body's beginning.
     body: dict[str, Any] = {"model": request.model}
-    body["messages"] = [_message(message, quirks) for message in request.messages]
+    body["messages"] = [_message(message, quirks, profile) for message in request.messages]
     body |= _tools(request)
     if request.response_format.kind != "text":
-        body["response_format"] = _response_format(request.response_format)
+        body["response_format"] = _response_format(request.response_format, quirks)
     if request.reasoning_effort is not None:
         body["reasoning_effort"] = request.reasoning_effort
-    if request.continue_final_message:
+    if request.continue_final_message and quirks.continuation_flags:
         # Both have to be said: the generation prompt is on by default, and contradicts the other.
         body |= {"continue_final_message": True, "add_generation_prompt": False}
-    return body | _common(request, quirks, quirks.max_tokens_field)
+    body |= _chat_logprobs(request, quirks)
+    return body | _common(request, quirks, profile.max_tokens_field or quirks.max_tokens_field)
 
 
 def prompt_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
@@ -40,7 +50,11 @@ def prompt_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
     :raises UnsupportedParameterError: the server cannot do what is asked.
     """
     refuse_unsupported(request, quirks)
-    body = {"model": request.model, "prompt": request.prompt}
+    body: dict[str, Any] = {"model": request.model, "prompt": request.prompt}
+    if request.response_format.kind != "text":
+        body["response_format"] = _response_format(request.response_format, quirks)
+    if request.top_logprobs is not None:
+        body["logprobs"] = _alternatives(request.top_logprobs, quirks)
     # This older call never took part in the renaming of max_tokens.
     return body | _common(request, quirks, "max_tokens")
 
@@ -70,27 +84,32 @@ def refuse_unsupported(request: ChatRequest, quirks: Quirks) -> None:
     refused = {
         "a raw prompt": raw and not quirks.completions,
         "tools": bool(request.tools) and (raw or not quirks.tools),
-        "response_format": (form and raw) or (schema and not quirks.json_schema),
+        "response_format": (form and raw and not quirks.raw_response_format)
+        or (schema and not quirks.json_schema),
         "seed": request.sampling.seed is not None and not quirks.seed,
         "reasoning_effort": request.reasoning_effort is not None
         and (raw or not quirks.reasoning_effort),
         "continue_final_message": request.continue_final_message and not quirks.continuation,
+        "top_logprobs": request.top_logprobs is not None and quirks.logprobs is None,
     }
     for name, hit in refused.items():
         if hit:
-            what = " together with a raw prompt" if raw and name != "a raw prompt" else ""
+            option = None if name == "a raw prompt" else name
+            what = " together with a raw prompt" if raw and option else ""
             raise UnsupportedParameterError(
                 f"the backend of model {request.model!r} does not take {name}{what}; leave it out "
-                "or take another backend"
+                "or take another backend",
+                parameter=option,
             )
 
 
 def _common(request: ChatRequest, quirks: Quirks, max_tokens_field: str) -> dict[str, Any]:
     sampling = request.sampling
+    top_p = None if sampling.top_p == 1 and not quirks.full_top_p else sampling.top_p
     body = {
         max_tokens_field: sampling.max_tokens,
         "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
+        "top_p": top_p,
         # Always a list: some servers take nothing else.
         "stop": list(sampling.stop) or None,
         "seed": sampling.seed,
@@ -103,8 +122,23 @@ def _common(request: ChatRequest, quirks: Quirks, max_tokens_field: str) -> dict
     return {name: value for name, value in body.items() if value is not None} | dict(quirks.extra)
 
 
-def _message(message: ChatMessage, quirks: Quirks) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": message.role.value, "content": _content(message)}
+def _chat_logprobs(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
+    if request.top_logprobs is None:
+        return {}
+    if quirks.logprobs == "number":
+        return {"logprobs": _alternatives(request.top_logprobs, quirks)}
+    return {"logprobs": True, "top_logprobs": request.top_logprobs}
+
+
+def _alternatives(asked: int, quirks: Quirks) -> int:
+    # Where the number is the switch as well, 0 would turn it off.
+    return max(1, asked) if quirks.logprobs == "number" else asked
+
+
+def _message(message: ChatMessage, quirks: Quirks, profile: ModelProfile) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": message.role.value, "content": _content(message, quirks)}
+    if message.role is Role.SYSTEM and profile.system_role is not None:
+        wire["role"] = profile.system_role
     if message.name is not None:
         wire["name"] = message.name
     if message.tool_calls:
@@ -123,11 +157,15 @@ def _message(message: ChatMessage, quirks: Quirks) -> dict[str, Any]:
     return wire
 
 
-def _content(message: ChatMessage) -> str | list[dict[str, Any]] | None:
+def _content(message: ChatMessage, quirks: Quirks) -> str | list[dict[str, Any]] | None:
     if not message.content and message.tool_calls:
         return None
     if isinstance(message.content, str):
         return message.content
+    if quirks.text_only:
+        if any(isinstance(part, ImagePart) for part in message.content):
+            raise UnsupportedParameterError("the server reads text only, not images")
+        return message.text
     return [_part(part) for part in message.content]
 
 
@@ -158,10 +196,15 @@ def _tool(tool: Tool) -> dict[str, Any]:
     if tool.description:
         function["description"] = tool.description
     function["parameters"] = tool.parameters or _EMPTY_OBJECT
+    if tool.strict:
+        function["strict"] = True
     return {"type": "function", "function": function}
 
 
-def _response_format(form: ResponseFormat) -> dict[str, Any]:
+def _response_format(form: ResponseFormat, quirks: Quirks) -> dict[str, Any]:
+    if quirks.schema_form == "value":
+        # There a form without a schema is none.
+        return {"type": "json_object", "value": form.schema or {"type": "object"}}
     if form.kind == "json_object":
         return {"type": "json_object"}
     schema = {"name": form.name, "schema": form.schema or {}, "strict": form.strict}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +19,31 @@ class Quirks:
         is an end as well.
     :param continuation: whether the server continues an assistant's last message, told by
         ``continue_final_message`` and ``add_generation_prompt``.
+    :param continuation_flags: whether it has to be told so; other servers continue every last
+        message of an assistant.
+    :param prefix_echoed: whether an answer that comes whole begins with the message that it
+        continues.
     :param reasoning_field: the field in which an assistant's thoughts go back to the server;
         None keeps them here. In answers every known field is read.
     :param tools: whether the server can call tools.
     :param json_schema: whether the server can keep an answer to a JSON schema.
+    :param schema_form: how a JSON schema is written: as OpenAI's ``json_schema``, or as the
+        ``value`` of a JSON object (TGI).
+    :param text_only: whether the content of a message must be one text.
+    :param full_top_p: whether a ``top_p`` of 1 may be sent, which says no more than none at all.
+    :param stop_echoed: whether an answer that a stop text ends has that text at its end.
     :param seed: whether the server takes a seed.
     :param reasoning_effort: whether the server takes a reasoning effort.
     :param completions: whether the server completes raw prompts.
+    :param raw_response_format: whether it keeps those answers to a form, too.
+    :param raw_special_tokens: whether a raw prompt may say that it brings its own BOS.
+    :param logprobs: how a chat asks for log probabilities: with a switch and the number of
+        alternatives (``"top"``), or with that number alone (``"number"``); None where the server
+        has none. Raw prompts always ask with the number.
+    :param health_path: where the server tells whether it can serve, beside ``/v1``; None where it
+        does not.
+    :param token_count: whose way of counting tokens the server has; None where it has none.
+    :param input_tokens: whether the server counts a chat's tokens at ``/responses/input_tokens``.
     :param extra: members that every request body has besides.
     """
 
@@ -33,12 +51,24 @@ class Quirks:
     stream_options: bool = True
     done_required: bool = True
     continuation: bool = False
+    continuation_flags: bool = True
+    prefix_echoed: bool = False
     reasoning_field: str | None = None
     tools: bool = True
     json_schema: bool = True
+    schema_form: Literal["json_schema", "value"] = "json_schema"
+    text_only: bool = False
+    full_top_p: bool = True
+    stop_echoed: bool = False
     seed: bool = True
     reasoning_effort: bool = True
     completions: bool = True
+    raw_response_format: bool = False
+    raw_special_tokens: bool = False
+    logprobs: Literal["top", "number"] | None = "top"
+    health_path: str | None = None
+    token_count: Literal["vllm", "llama-server", "tgi", "localai", "realizar"] | None = None
+    input_tokens: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

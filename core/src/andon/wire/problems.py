@@ -50,7 +50,7 @@ _BY_WORD: tuple[tuple[str, type[BackendError]], ...] = (
     (r"permission|forbidden|billing|access_?denied", PermissionDeniedError),
     (r"time_?out|deadline", RequestTimeout),
     (r"(model_|resource_)?not_?found", NotFoundError),
-    (r"content_filter|responsible_?ai", ContentFilterError),
+    (r"content_filter|(content|bio)_policy|policy_violation|responsible_?ai", ContentFilterError),
     (r"context_|bad_?request|invalid|validation|too_large", BadRequestError),
 )
 
@@ -65,7 +65,9 @@ _TOO_LONG = re.compile(
     r"|exceeds the maximum number of tokens allowed",
     re.IGNORECASE,
 )
-_FILTERED = re.compile(r"content_filter|ResponsibleAIPolicyViolation|guardrail", re.IGNORECASE)
+_FILTERED = re.compile(
+    r"content_filter|(content|bio)_policy|policy_?violation|guardrail", re.IGNORECASE
+)
 
 _LONGEST = 1_000
 

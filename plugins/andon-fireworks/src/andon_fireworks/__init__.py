@@ -9,11 +9,14 @@ from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.openai_chat import Quirks, openai_dialect
+from andon.wire.sdk_address import address_in
 
+BASE_URL = "https://api.fireworks.ai/inference/v1"
 ENDPOINT = EndpointSpec(
-    base_url="https://api.fireworks.ai/inference/v1",
+    base_url=BASE_URL,
     locality=Locality.PUBLIC,
     key_variables=("FIREWORKS_API_KEY",),
+    find_base_url=address_in("FIREWORKS_BASE_URL", BASE_URL, "/v1"),
     docs="https://docs.fireworks.ai/api-reference/post-chatcompletions",
 )
 QUIRKS = Quirks(

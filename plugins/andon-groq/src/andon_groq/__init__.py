@@ -9,17 +9,21 @@ from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.openai_chat import Quirks, openai_dialect
+from andon.wire.sdk_address import address_in
 
+BASE_URL = "https://api.groq.com/openai/v1"
 ENDPOINT = EndpointSpec(
-    base_url="https://api.groq.com/openai/v1",
+    base_url=BASE_URL,
     locality=Locality.PUBLIC,
     key_variables=("GROQ_API_KEY",),
+    find_base_url=address_in("GROQ_BASE_URL", BASE_URL, "/openai/v1"),
     docs="https://console.groq.com/docs/api-reference",
 )
 QUIRKS = Quirks(
     stream_options=False,  # its usage comes in a field of its own, asked for or not
     reasoning_field="reasoning",
     completions=False,
+    logprobs=None,  # its reference lists the fields, and says that no model supports them yet
 )
 MODEL = ModelCard(
     name="openai/gpt-oss-120b",

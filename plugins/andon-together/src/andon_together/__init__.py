@@ -9,16 +9,21 @@ from andon.hookspecs import hookimpl
 from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.openai_chat import Quirks, openai_dialect
+from andon.wire.sdk_address import address_in
 
+BASE_URL = "https://api.together.ai/v1"
 ENDPOINT = EndpointSpec(
-    base_url="https://api.together.ai/v1",
+    base_url=BASE_URL,
     locality=Locality.PUBLIC,
     key_variables=("TOGETHER_API_KEY",),
+    find_base_url=address_in("TOGETHER_BASE_URL", BASE_URL, "/v1"),
     docs="https://docs.together.ai/reference/chat-completions",
 )
 QUIRKS = Quirks(
     max_tokens_field="max_tokens",
     stream_options=False,  # usage comes with the last chunk anyway
+    reasoning_field="reasoning",
+    logprobs="number",
 )
 MODEL = ModelCard(
     name="openai/gpt-oss-20b",
