@@ -9,8 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from andon.budget import Budget as Budget
+    from andon.budget import BudgetWarning as BudgetWarning
     from andon.budget import CircuitBreakerConfig as CircuitBreakerConfig
+    from andon.budget import CircuitState as CircuitState
     from andon.budget import CostCircuitBreaker as CostCircuitBreaker
+    from andon.budget import MemoryLedger as MemoryLedger
     from andon.chat import Attempt as Attempt
     from andon.chat import ChatDelta as ChatDelta
     from andon.chat import ChatRequest as ChatRequest
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from andon.errors import BackendError as BackendError
     from andon.errors import BadRequestError as BadRequestError
     from andon.errors import BudgetError as BudgetError
+    from andon.errors import BudgetExceeded as BudgetExceeded
     from andon.errors import ClientClosedError as ClientClosedError
     from andon.errors import ConfigurationError as ConfigurationError
     from andon.errors import ContentFilterError as ContentFilterError
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from andon.errors import DailyBudgetExceeded as DailyBudgetExceeded
     from andon.errors import DuplicateNameError as DuplicateNameError
     from andon.errors import InvalidRequestError as InvalidRequestError
+    from andon.errors import LedgerError as LedgerError
     from andon.errors import MissingKeyError as MissingKeyError
     from andon.errors import ModelLoadError as ModelLoadError
     from andon.errors import NotFoundError as NotFoundError
@@ -73,6 +79,7 @@ if TYPE_CHECKING:
     from andon.plugins import PluginInfo as PluginInfo
     from andon.plugins import Plugins as Plugins
     from andon.pricing import PriceTable as PriceTable
+    from andon.pricing import TokenPricing as TokenPricing
     from andon.privacy import PrivacyTier as PrivacyTier
     from andon.response_stream import AsyncResponseStream as AsyncResponseStream
     from andon.response_stream import ResponseStream as ResponseStream
@@ -85,6 +92,7 @@ if TYPE_CHECKING:
     from andon.specs import CommandSpec as CommandSpec
     from andon.specs import LedgerSpec as LedgerSpec
     from andon.specs import Locality as Locality
+    from andon.specs import LongContextPrice as LongContextPrice
     from andon.specs import ModelCard as ModelCard
     from andon.specs import ModelProfile as ModelProfile
     from andon.specs import ObserverSpec as ObserverSpec
@@ -100,30 +108,31 @@ __version__ = "0.1.0"
 
 #: Where each public name lives.
 _HOMES = {
-    "budget": "CircuitBreakerConfig CostCircuitBreaker",
+    "budget": "Budget BudgetWarning CircuitBreakerConfig CircuitState CostCircuitBreaker "
+    "MemoryLedger",
     "chat": "Attempt ChatDelta ChatRequest ChatResponse FinishReason ResponseFormat Sampling "
     "TokenLogprob Tool ToolCallDelta Usage",
     "client": "AsyncClient Client",
     "context": "ContextWindow",
     "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
-    "ClientClosedError ConfigurationError ContentFilterError ContextOverflowError "
-    "ControlTokenError DailyBudgetExceeded DuplicateNameError InvalidRequestError "
-    "MissingKeyError ModelLoadError NotFoundError OverloadedError PermissionDeniedError "
-    "PluginLoadError PluginWarning PrivacyViolation PromptTooLongError RateLimitError "
-    "RequestTimeout RequestTooExpensive RoleOrderError RoutingError ServerError "
-    "SettingsError StreamInterrupted TemplateError TransportError UnknownBackendError "
-    "UnknownModelError UnknownPriceError UnsafeTemplateError UnsupportedParameterError "
-    "UnsupportedRoleError",
+    "BudgetExceeded ClientClosedError ConfigurationError ContentFilterError "
+    "ContextOverflowError ControlTokenError DailyBudgetExceeded DuplicateNameError "
+    "InvalidRequestError LedgerError MissingKeyError ModelLoadError NotFoundError "
+    "OverloadedError PermissionDeniedError PluginLoadError PluginWarning PrivacyViolation "
+    "PromptTooLongError RateLimitError RequestTimeout RequestTooExpensive RoleOrderError "
+    "RoutingError ServerError SettingsError StreamInterrupted TemplateError "
+    "TransportError UnknownBackendError UnknownModelError UnknownPriceError "
+    "UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
     "hookspecs": "hookimpl",
     "messages": "ChatMessage ImagePart ProviderState Role TextPart ToolCall",
     "plugins": "PluginInfo Plugins",
-    "pricing": "PriceTable",
+    "pricing": "PriceTable TokenPricing",
     "privacy": "PrivacyTier",
     "response_stream": "AsyncResponseStream ResponseStream",
     "selection": "BackendSelector ServingBackend",
     "settings": "Settings",
     "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "
-    "ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",
+    "LongContextPrice ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",
     "templates": "ChatTemplateEngine TemplateFormat",
     "tokens": "Exactness TokenCount",
 }

@@ -109,7 +109,11 @@ class _BaseClient:
         return House(
             find_backend=self._find_backend,
             selector=BackendSelector(self.settings.privacy),
-            prices=PriceTable({**from_settings, **prices}, self.plugins.price),
+            prices=PriceTable(
+                {**from_settings, **prices},
+                self.plugins.price,
+                unknown=self.settings.unknown_price,
+            ),
             router=_find_router(self.settings.routing, self.plugins),
             profiles=ProfileTable(self.settings.profiles, self.plugins.model_profile),
         )
@@ -117,9 +121,14 @@ class _BaseClient:
     def _build_breaker(self, ledger: Ledger | str | None) -> CostCircuitBreaker:
         config = CircuitBreakerConfig(
             daily_budget_usd=self.settings.daily_budget_usd,
+            warning_threshold=self.settings.warning_threshold,
             max_request_cost_usd=self.settings.max_request_cost_usd,
+            budgets=self.settings.budgets,
+            time_zone=self.settings.time_zone,
+            ledger_failure=self.settings.ledger_failure,
         )
         place = self.settings.ledger if ledger is None else ledger
+        self._owns_ledger = place is None or isinstance(place, str)
         return CostCircuitBreaker(config, ledger=_open_ledger(place, self.plugins))
 
     def _find_backend(self, name: str) -> BackendSpec:
@@ -176,7 +185,8 @@ class _BaseClient:
         lenient = options.get("drop_unsupported")
         if lenient is None:
             lenient = self.settings.drop_unsupported
-        return Order(refs, request, timeout, next(self._numbers), lenient)
+        labels = options.get("labels") or {}
+        return Order(refs, request, timeout, next(self._numbers), lenient, labels)
 
     def _reach(self, name: str) -> Backend:
         """Return a backend that the privacy tier allows to ask."""
@@ -198,6 +208,11 @@ class _BaseClient:
             backends = list(self._backends.values())
             self._backends.clear()
             return backends
+
+    def _close_ledger(self) -> None:
+        # One that was handed over may be in use elsewhere.
+        if self._owns_ledger:
+            self._world.breaker.ledger.close()
 
     def models(self) -> list[tuple[str, ModelCard]]:
         """Return every model that can be asked for by name, each with its backend's name.
@@ -305,6 +320,7 @@ class Client(_BaseClient):
         """Free every engine and connection. The client can serve no more."""
         for backend in self._take_backends():
             backend.close()
+        self._close_ledger()
 
     def __enter__(self) -> Self:
         return self
@@ -391,6 +407,7 @@ class AsyncClient(_BaseClient):
         import asyncio
 
         await asyncio.gather(*(backend.aclose() for backend in self._take_backends()))
+        self._close_ledger()
 
     async def __aenter__(self) -> Self:
         return self
@@ -410,6 +427,7 @@ def _price(name: str, row: PriceSettings) -> Price:
         output=row.output,
         cached_input=row.cached_input,
         cache_write=row.cache_write,
+        reasoning=row.reasoning,
         source=f'settings: prices."{name}"',
     )
 
@@ -437,6 +455,10 @@ def _open_ledger(place: Ledger | str | None, plugins: Plugins) -> Ledger:
     if not isinstance(place, str):
         return place
     scheme = place.partition(":")[0]
+    if scheme == "sqlite":
+        from andon.budget.sqlite import open_sqlite
+
+        return open_sqlite(place)
     spec = plugins.ledger(scheme)
     if spec is None:
         raise SettingsError(f"no plugin opens a ledger at {place!r}: unknown scheme {scheme!r}")

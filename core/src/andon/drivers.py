@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from andon.backends import Backend
-from andon.budget import CostCircuitBreaker
+from andon.budget import CostCircuitBreaker, Reservation
 from andon.chat import ChatDelta, ChatResponse
 from andon.errors import PluginWarning
 from andon.events import Event
@@ -61,8 +61,8 @@ class World:
         match effect:
             case Clock():
                 return time.monotonic()
-            case Reserve(amount):
-                return self.breaker.reserve_nano(amount)
+            case Reserve(amount, labels):
+                return self.breaker.reserve_nano(amount, labels=labels)
             case Settle(reservation, amount):
                 return reservation.settle_nano(amount)
             case Tell(event):
@@ -177,7 +177,23 @@ async def _aperform(effect: Effect, world: World) -> Any:
             return _Unlisted(aiter(backend.astream(request, timeout)))
         case Close(stream):
             return await stream.aclose()
+        case Reserve() | Settle() if world.breaker.ledger.waits:
+            return await _perform_in_thread(effect, world)
     return world.perform(effect)
+
+
+async def _perform_in_thread(effect: Effect, world: World) -> Any:
+    """Ask the ledger in a thread; what it has begun is finished, whatever becomes of the task."""
+    import asyncio
+
+    asking = asyncio.ensure_future(asyncio.to_thread(world.perform, effect))
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        result = (await asyncio.gather(asking, return_exceptions=True))[0]
+        if isinstance(result, Reservation):
+            await asyncio.to_thread(result.cancel)
+        raise
 
 
 async def _create_in_thread(spec: BackendSpec, world: World) -> Backend:

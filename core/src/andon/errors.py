@@ -21,8 +21,10 @@
     │   └── ContextOverflowError      the prompt does not fit into the context window
     ├── PrivacyViolation              the privacy tier forbids this backend
     ├── BudgetError
-    │   ├── DailyBudgetExceeded       the day's budget has no room for this request
+    │   ├── BudgetExceeded            a budget has no room for this request
+    │   │   └── DailyBudgetExceeded   the day's
     │   ├── RequestTooExpensive       the request could cost more than one request may
+    │   ├── LedgerError               the ledger cannot be reached, so nothing can be counted
     │   └── UnknownPriceError         nobody knows what the model costs
     ├── BackendError                  the backend failed or refused
     │   ├── AuthenticationError       401
@@ -148,8 +150,24 @@ class BudgetError(AndonError):
     """The request was refused to protect a budget; nothing was spent."""
 
 
-class DailyBudgetExceeded(BudgetError):
+class BudgetExceeded(BudgetError):
+    """A budget has no room for this request.
+
+    :param message: what happened and what to do.
+    :param budget: the budget's name.
+    """
+
+    def __init__(self, message: str, *, budget: str = "") -> None:
+        super().__init__(message)
+        self.budget = budget
+
+
+class DailyBudgetExceeded(BudgetExceeded):
     """The day's budget has no room for this request."""
+
+
+class LedgerError(BudgetError):
+    """The ledger cannot be reached or read, so that no spending can be counted."""
 
 
 class RequestTooExpensive(BudgetError):

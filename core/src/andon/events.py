@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from andon.chat import FinishReason, Usage
 from andon.errors import AndonError
+
+if TYPE_CHECKING:
+    from andon.budget import BudgetWarning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,16 @@ class AttemptFailed(Event):
     backend: str
     model: str
     error: AndonError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetThresholdPassed(Event):
+    """A budget is nearly used up; told once a period.
+
+    :param warning: which budget, and how far.
+    """
+
+    warning: BudgetWarning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

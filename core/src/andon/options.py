@@ -26,7 +26,8 @@ class RequestOptions(TypedDict, total=False):
     ``"medium"`` or ``"high"``. ``continue_final_message``: the answer continues the last
     message, an assistant's. ``top_logprobs``: report how likely each token of the answer was, and
     so many alternatives to it. ``drop_unsupported``: leave out what the model does not take, with
-    an event, instead of refusing the request. ``timeout``: seconds until the whole answer must
+    an event, instead of refusing the request. ``labels``: who asks, as ``{"user": "ada"}``, for
+    budgets that go by it. ``timeout``: seconds until the whole answer must
     be there.
     """
 
@@ -42,6 +43,7 @@ class RequestOptions(TypedDict, total=False):
     continue_final_message: bool
     top_logprobs: int | None
     drop_unsupported: bool
+    labels: Mapping[str, str]
     timeout: float | None
 
 

@@ -12,7 +12,7 @@ and a test can perform the effects in a world of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -36,15 +36,16 @@ from andon.events import (
     AnswerFinished,
     AttemptFailed,
     AttemptStarted,
+    BudgetThresholdPassed,
     Event,
     ParameterDropped,
 )
 from andon.failover import may_go_elsewhere
-from andon.pricing import PriceTable, bound_nano, cost_nano, to_usd
+from andon.pricing import PriceTable, TokenPricing, to_usd
 from andon.profiles import ProfileTable, check_accepted, without
 from andon.routing import Candidate, Router
 from andon.selection import BackendSelector, ModelRef
-from andon.specs import BackendSpec, Locality, Price
+from andon.specs import BackendSpec, Locality
 
 #: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
 #: The cap is sent to the provider, so that what was reserved is enough.
@@ -76,6 +77,7 @@ class Reserve:
     """Hold this many nano-dollars. Answer: a :class:`Reservation`."""
 
     amount: int
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,7 @@ class Order:
     :param timeout: seconds until the whole answer must be there, or None for ever.
     :param number: the client's own number of the request.
     :param drop_unsupported: whether an option that a model does not take is left out.
+    :param labels: who asks, for budgets that go by it.
     """
 
     models: tuple[ModelRef, ...]
@@ -174,6 +177,7 @@ class Order:
     timeout: float | None = None
     number: int = 0
     drop_unsupported: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -270,8 +274,9 @@ def _attempt(
     price = trip.house.prices.price(
         candidate.spec.name, candidate.ref.model, candidate.spec.locality
     )
-    request, bound = _bound(request, measure, price)
-    reservation = yield from _reserve(bound)
+    pricing = TokenPricing.from_price(price)
+    request, bound = _bound(request, measure, pricing)
+    reservation = yield from _reserve(trip, candidate, bound)
     yield Tell(
         AttemptStarted(
             request_id=trip.order.number,
@@ -283,7 +288,8 @@ def _attempt(
     try:
         yield from _follow(trip, backend, request, answer)
     except BaseException as error:
-        yield Settle(reservation, min(bound, _delivered_cost(answer, measure, price)))
+        if reservation is not None:
+            yield Settle(reservation, min(bound, _delivered_cost(answer, measure, pricing)))
         if isinstance(error, Abandoned):
             yield Tell(
                 AnswerAbandoned(
@@ -293,7 +299,7 @@ def _attempt(
                 )
             )
         raise
-    return (yield from _settle(trip, candidate, answer, price, reservation))
+    return (yield from _settle(trip, candidate, answer, pricing, reservation))
 
 
 def _fit(measure: PromptMeasure | None) -> None:
@@ -305,16 +311,16 @@ def _fit(measure: PromptMeasure | None) -> None:
 
 
 def _bound(
-    request: ChatRequest, measure: PromptMeasure | None, price: Price
+    request: ChatRequest, measure: PromptMeasure | None, pricing: TokenPricing
 ) -> tuple[ChatRequest, int]:
     """Return the request, its answer capped where it costs money, and the most it can cost."""
-    if not (price.input or price.output or price.cache_write):
+    if pricing.is_free:
         return request, 0
     if request.sampling.max_tokens is None:
         cap = (measure and measure.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
         request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
     tokens = _upper_bound(request) if measure is None else measure.count.tokens
-    return request, bound_nano(price, tokens, request.sampling.max_tokens or 0)
+    return request, pricing.bound_nano(tokens, request.sampling.max_tokens or 0)
 
 
 def _upper_bound(request: ChatRequest) -> int:
@@ -348,10 +354,15 @@ def _follow(
 
 
 def _settle(
-    trip: _Trip, candidate: Candidate, answer: Answer, price: Price, reservation: Reservation
+    trip: _Trip,
+    candidate: Candidate,
+    answer: Answer,
+    pricing: TokenPricing,
+    reservation: Reservation | None,
 ) -> Steps[ChatResponse]:
-    cost = cost_nano(price, answer.usage)
-    yield Settle(reservation, cost)
+    cost = pricing.cost_nano(answer.usage)
+    if reservation is not None:
+        yield Settle(reservation, cost)
     trip.attempts.append(Attempt(candidate.spec.name, candidate.ref.model))
     response = answer.response(
         backend=candidate.spec.name,
@@ -372,15 +383,15 @@ def _settle(
     return response
 
 
-def _delivered_cost(answer: Answer, measure: PromptMeasure | None, price: Price) -> int:
+def _delivered_cost(answer: Answer, measure: PromptMeasure | None, pricing: TokenPricing) -> int:
     """Return what a broken answer costs: what the backend reported, else what was delivered."""
     if answer.usage != Usage():
-        return cost_nano(price, answer.usage)
+        return pricing.cost_nano(answer.usage)
     if not answer.started:
         return 0
     tokens = 0 if measure is None else measure.count.tokens
     delivered = len(answer.text.encode("utf-8", "surrogatepass"))
-    return cost_nano(price, Usage(input_tokens=tokens, output_tokens=delivered, estimated=True))
+    return pricing.cost_nano(Usage(input_tokens=tokens, output_tokens=delivered, estimated=True))
 
 
 # -- When a candidate fails -----------------------------------------------------------------------
@@ -435,8 +446,14 @@ def _measure(backend: Backend, request: ChatRequest) -> Steps[PromptMeasure | No
     return measure
 
 
-def _reserve(amount: int) -> Steps[Reservation]:
-    reservation: Reservation = yield Reserve(amount)
+def _reserve(trip: _Trip, candidate: Candidate, amount: int) -> Steps[Reservation | None]:
+    """Hold an amount, and tell of budgets that come to their end; nothing for what is free."""
+    if not amount:
+        return None
+    where = {"backend": candidate.spec.name, "model": candidate.ref.model}
+    reservation: Reservation = yield Reserve(amount, {**trip.order.labels, **where})
+    for warning in reservation.warnings:
+        yield Tell(BudgetThresholdPassed(request_id=trip.order.number, warning=warning))
     return reservation
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from andon.budget import Budget
 from andon.errors import SettingsError
 from andon.privacy import PrivacyTier
 from andon.specs import ModelProfile
@@ -36,6 +37,7 @@ class PriceSettings:
     :param output: tokens of the answer.
     :param cached_input: tokens of the prompt read from a cache.
     :param cache_write: tokens of the prompt written to a cache.
+    :param reasoning: tokens of the answer spent on reasoning.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -44,6 +46,7 @@ class PriceSettings:
     output: Decimal
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,13 @@ class Settings:
     :param privacy: where the data of a request may go.
     :param daily_budget_usd: most that one day may cost, in US dollars.
     :param max_request_cost_usd: most that one request may cost, in US dollars.
+    :param budgets: further budgets by name: ``limit_usd``, ``period``, ``per``, ``match``.
+    :param warning_threshold: share of a budget at which to warn, from 0 to 1.
+    :param time_zone: the zone whose midnight begins a day; the machine's own where None.
+    :param unknown_price: what to do about a model whose price nobody knows: ``"refuse"``, take
+        the ``"highest_known"`` price, or ``"allow"`` it.
+    :param ledger_failure: what to do while the ledger cannot be reached: ``"refuse"`` requests
+        that cost money, or ``"allow"`` them uncounted.
     :param ledger: URL of the place where spending is kept; in memory where None.
     :param endpoints: settings of backends, by the backend's name.
     :param prices: prices by ``backend:model``.
@@ -70,6 +80,11 @@ class Settings:
     privacy: PrivacyTier = PrivacyTier.STANDARD
     daily_budget_usd: Decimal | None = None
     max_request_cost_usd: Decimal | None = None
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    warning_threshold: float = 0.8
+    time_zone: str | None = None
+    unknown_price: Literal["refuse", "highest_known", "allow"] = "refuse"
+    ledger_failure: Literal["refuse", "allow"] = "refuse"
     ledger: str | None = None
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     prices: dict[str, PriceSettings] = field(default_factory=dict)

@@ -240,6 +240,9 @@ class Price:
     :param output: tokens of the answer, reasoning included.
     :param cached_input: tokens of the prompt read from a cache; as ``input`` where None.
     :param cache_write: tokens of the prompt written to a cache; as ``input`` where None.
+    :param reasoning: tokens of the answer spent on reasoning; as ``output`` where None.
+    :param long_context: what all tokens of a request cost whose prompt is longer than usual.
+    :param as_of: the day on which the price held, as ``YYYY-MM-DD``.
     :param source: where the price comes from, for people.
     """
 
@@ -247,4 +250,19 @@ class Price:
     output: Decimal
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
+    long_context: tuple[LongContextPrice, ...] = ()
+    as_of: str = ""
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongContextPrice:
+    """What a request costs whose prompt is longer than usual.
+
+    :param above: prompts of more tokens than this pay the price, for all of their tokens.
+    :param price: the price.
+    """
+
+    above: int
+    price: Price
