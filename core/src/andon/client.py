@@ -231,6 +231,21 @@ class _BaseClient:
         except AndonError:
             return ()
 
+    def price(self, model: str) -> Price:
+        """Return what a model costs, and where that is known from.
+
+        :param model: ``backend:model``.
+        :raises UnknownPriceError: nobody knows it.
+        """
+        [ref] = read_models(model)
+        spec = self._find_backend(ref.backend)
+        return self._house.prices.price(spec.name, ref.model, spec.locality)
+
+    @property
+    def breaker(self) -> CostCircuitBreaker:
+        """What grants this client's spending."""
+        return self._world.breaker
+
     @property
     def spent_today_usd(self) -> Decimal:
         """What is spent or held today, in US dollars."""

@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -223,7 +224,7 @@ def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     file = tmp_path / "spend.db"
     file.write_text("a diary, and no database at all; " * 100)
     with pytest.raises(LedgerError, match=r"spend\.db"):
-        SQLiteLedger(file)
+        SQLiteLedger(file).balance("all", DAY, 0)
 
 
 def test_a_file_of_a_newer_andon_is_left_alone(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_a_file_of_a_newer_andon_is_left_alone(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(LedgerError, match="newer"):
-        SQLiteLedger(file)
+        SQLiteLedger(file).mark("all", DAY, "x")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://host/spend.db"])
@@ -245,5 +246,7 @@ def test_a_client_opens_and_closes_its_file(tmp_path: Path) -> None:
     with Client(discover=False, ledger=f"sqlite:///{tmp_path}/spend.db") as client:
         assert client.spent_today_usd == 0
     with Client(discover=False, ledger=f"sqlite:////{tmp_path}/spend.db") as client:
-        assert client.spent_today_usd == 0
+        client.breaker.record("0.5")
+    with Client(discover=False, ledger=f"sqlite:////{tmp_path}/spend.db") as client:
+        assert client.spent_today_usd == Decimal("0.5")
     assert (tmp_path / "spend.db").exists()

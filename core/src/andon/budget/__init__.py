@@ -9,10 +9,12 @@ from andon.budget.breaker import (
 )
 from andon.budget.budgets import Budget
 from andon.budget.ledger import Balance, Charge, Decision, Hold, Ledger, MemoryLedger, Spending
+from andon.budget.report import BudgetState, ModelSpending, SpendReport
 
 __all__ = [
     "Balance",
     "Budget",
+    "BudgetState",
     "BudgetWarning",
     "Charge",
     "CircuitBreakerConfig",
@@ -22,6 +24,8 @@ __all__ = [
     "Hold",
     "Ledger",
     "MemoryLedger",
+    "ModelSpending",
     "Reservation",
+    "SpendReport",
     "Spending",
 ]

@@ -12,6 +12,7 @@ from typing import Literal
 
 from andon.budget.budgets import ALL, Budget, Calendar, charges, check_amount, check_budgets
 from andon.budget.ledger import Charge, Decision, Hold, Ledger, MemoryLedger
+from andon.budget.report import SpendReport, report
 from andon.errors import (
     BudgetExceeded,
     DailyBudgetExceeded,
@@ -163,6 +164,22 @@ class CostCircuitBreaker:
     def remaining_today_usd(self) -> Decimal | None:
         """What the daily budget has left, in US dollars, or None where there is no limit."""
         return None if self._daily is None else to_usd(max(self._daily - self._used_today(), 0))
+
+    def report(self, days: int = 14) -> SpendReport:
+        """Return what was spent, by model, by budget and by day.
+
+        :param days: how many days to go back, today included.
+        :raises LedgerError: the ledger cannot be reached.
+        """
+        now = self._moment()
+        return report(
+            self.ledger,
+            now=now.timestamp(),
+            periods={str(name): period for name, period in self._calendar.periods(now).items()},
+            daily_limit=self._daily,
+            budgets=self.config.budgets,
+            days=days,
+        )
 
     def _used_today(self) -> int:
         now = self._moment()

@@ -61,8 +61,7 @@ class SQLiteLedger:
     What has been reserved or settled survives the death of the process at any moment. (After a
     loss of power the last moments may be missing; the file is whole.)
 
-    :param path: the file; it and its folder are made where they are missing.
-    :raises LedgerError: the file cannot be used.
+    :param path: the file; it and its folder are made at the first use where they are missing.
     """
 
     waits = True
@@ -72,10 +71,7 @@ class SQLiteLedger:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: list[sqlite3.Connection] = []
-        with self._failing():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._writing() as connection:
-                self._prepare(connection)
+        self._ready = False
 
     def __repr__(self) -> str:
         return f"SQLiteLedger({str(self._path)!r})"
@@ -188,6 +184,7 @@ class SQLiteLedger:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             # Any thread may close it, but only its own uses it.
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -197,6 +194,9 @@ class SQLiteLedger:
             self._local.connection = connection
             with self._lock:
                 self._open.append(connection)
+                if not self._ready:
+                    self._prepare(connection)
+                    self._ready = True
         return connection
 
     @contextmanager
@@ -223,6 +223,7 @@ class SQLiteLedger:
             ) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
             raise sqlite3.DatabaseError(f"it was written by a newer andon (format {version})")
@@ -233,6 +234,7 @@ class SQLiteLedger:
             "DELETE FROM holds WHERE settled IS NOT NULL AND created < ?",
             (time.time() - KEEP_SECONDS,),
         )
+        connection.execute("COMMIT")
 
     @staticmethod
     def _used(connection: sqlite3.Connection, account: str, period: str) -> int:
@@ -246,7 +248,6 @@ def open_sqlite(url: str) -> SQLiteLedger:
     """Open the ledger of a URL: ``sqlite:///relative/file.db`` or ``sqlite:////absolute/file.db``.
 
     :raises SettingsError: it is no such URL.
-    :raises LedgerError: the file cannot be used.
     """
     parts = urlsplit(url)
     path = unquote(parts.path).removeprefix("/")
@@ -256,3 +257,12 @@ def open_sqlite(url: str) -> SQLiteLedger:
             f"not {url!r}"
         )
     return SQLiteLedger(Path(path).expanduser())
+
+
+def default_url(environment: Mapping[str, str]) -> str:
+    """Return the URL of the user's own ledger, where the command line keeps what it spends.
+
+    :param environment: the environment variables.
+    """
+    base = environment.get("XDG_DATA_HOME") or "~/.local/share"
+    return f"sqlite:///{Path(base).expanduser()}/andon/spend.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,9 +29,22 @@ class App:
 
         :param privacy: the privacy tier; None takes the one of the settings.
         """
+        from andon.budget.sqlite import default_url
         from andon.client import Client
+        from andon.settings import Settings, load
 
-        return Client(privacy=privacy, discover=self.discover, plugins=self.plugins)
+        settings, ledger = Settings(), None
+        if self.discover:
+            settings = load()
+            # Each command is a process of its own: in memory, a budget would begin anew with each.
+            ledger = settings.ledger or default_url(os.environ)
+        return Client(
+            privacy=privacy,
+            settings=settings,
+            ledger=ledger,
+            discover=self.discover,
+            plugins=self.plugins,
+        )
 
     def commands(self) -> dict[str, CommandSpec]:
         """Return the commands that plugins offer; imports every plugin."""

@@ -26,6 +26,8 @@ COMMANDS = {
     "models": "List the models that can be asked for by name.",
     "backends": "List the installed backends.",
     "plugins": "List the installed plugins and what is wrong with them.",
+    "spend": "Show what was spent, and what the budgets have left.",
+    "price": "Show what a model costs, and where that is known from.",
     "template": "Show the prompt that a model gets to read.",
 }
 

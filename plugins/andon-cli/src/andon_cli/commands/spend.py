@@ -1,0 +1,124 @@
+"""``andon spend``: what was spent, and what the budgets have left."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING
+
+import click
+
+from andon_cli.app import App
+from andon_cli.options import json_option
+from andon_cli.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from andon.budget import BudgetState, ModelSpending, SpendReport
+
+_MODELS = (
+    Column("MODEL", "cyan"),
+    Column("REQUESTS"),
+    Column("SPENT"),
+    Column("HELD"),
+)
+_BUDGETS = (
+    Column("BUDGET", "cyan"),
+    Column("PERIOD"),
+    Column("USED"),
+    Column("OF"),
+    Column("LEFT"),
+)
+
+#: How wide the longest bar of the plot is, in columns.
+_BAR = 40
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+@click.command("spend")
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=14, show_default=True, help="Days to go back."
+)
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print the days as CSV, for spreadsheets.")
+@click.pass_obj
+def command(app: App, days: int, as_json: bool, as_csv: bool) -> None:
+    """Show what was spent today, by model and budget, and on the last days."""
+    with app.client() as client:
+        report = client.breaker.report(days)
+    if as_json:
+        click.echo(json.dumps(_record(report), ensure_ascii=False, indent=2))
+    elif as_csv:
+        rows = csv.writer(sys.stdout, lineterminator="\n")
+        rows.writerow(("day", "usd"))
+        rows.writerows((day, f"{usd:f}") for day, usd in report.days.items())
+    else:
+        _show(report)
+
+
+def _show(report: SpendReport) -> None:
+    click.echo(f"Today, {report.day}: {_usd(report.today_usd)}\n")
+    if report.models:
+        print_table(_MODELS, [_model_row(row) for row in report.models])
+        click.echo()
+    limited = [state for state in report.budgets if state.limit_usd is not None]
+    if limited:
+        print_table(_BUDGETS, [_budget_row(state) for state in limited])
+        click.echo()
+    for day, usd in report.days.items():
+        click.echo(f"{day}  {_bar(usd, max(report.days.values()))} {_usd(usd)}")
+
+
+def _model_row(row: ModelSpending) -> tuple[str, ...]:
+    name = f"{row.backend}:{row.model}"
+    return name, f"{row.requests:,}", _usd(row.spent_usd), _usd(row.held_usd)
+
+
+def _budget_row(state: BudgetState) -> tuple[str, ...]:
+    limit = state.limit_usd or Decimal(0)
+    name = "daily" if state.name == "all" else state.name
+    left = max(limit - state.used_usd, Decimal(0))
+    return name, state.period, _usd(state.used_usd), _usd(limit), _usd(left)
+
+
+def _bar(usd: Decimal, most: Decimal) -> str:
+    eighths = int(usd / most * _BAR * 8) if most else 0
+    # What is not nothing is seen.
+    eighths = max(eighths, 1) if usd else 0
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _usd(amount: Decimal) -> str:
+    """Return an amount to the cent, or as far as its first two digits go."""
+    if amount == 0 or amount >= Decimal("0.01"):
+        return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+    exponent = amount.adjusted() - 1
+    return f"${amount.quantize(Decimal(1).scaleb(exponent), ROUND_HALF_UP).normalize():f}"
+
+
+def _record(report: SpendReport) -> dict[str, object]:
+    return {
+        "day": report.day,
+        "usd": f"{report.today_usd:f}",
+        "models": [
+            {
+                "backend": row.backend,
+                "model": row.model,
+                "requests": row.requests,
+                "spent_usd": f"{row.spent_usd:f}",
+                "held_usd": f"{row.held_usd:f}",
+            }
+            for row in report.models
+        ],
+        "budgets": [
+            {
+                "name": state.name,
+                "period": state.period,
+                "used_usd": f"{state.used_usd:f}",
+                "limit_usd": None if state.limit_usd is None else f"{state.limit_usd:f}",
+            }
+            for state in report.budgets
+        ],
+        "days": {day: f"{usd:f}" for day, usd in report.days.items()},
+    }
