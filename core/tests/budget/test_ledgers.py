@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,114 +15,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from andon import Client, LedgerError, SettingsError
-from andon.budget import Balance, Charge, Decision, Hold, Ledger, MemoryLedger, Spending
+from andon.budget import Balance, Charge, Hold, Ledger, MemoryLedger
 from andon.budget.sqlite import SQLiteLedger, open_sqlite
+from andon.testing import LedgerConformance
 
 DAY = "2026-01-31"
 _numbers = itertools.count()
 
 
-def hold(
-    amount: int,
-    limit: int | None = None,
-    *,
-    account: str = "all",
-    expires: float = 100,
-    model: str = "m",
-) -> Hold:
-    return Hold(
-        id=str(next(_numbers)),
-        amount=amount,
-        charges=(Charge(account, DAY, limit),),
-        expires=expires,
-        backend="b",
-        model=model,
-    )
+class TestMemoryLedger(LedgerConformance):
+    @pytest.fixture
+    def ledger(self) -> Ledger:
+        return MemoryLedger()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    made: Ledger = MemoryLedger()
-    if request.param == "sqlite":
-        made = SQLiteLedger(tmp_path / "deep" / "spend.db")
-    yield made
-    made.close()
-
-
-def test_held_and_settled_count_together(ledger: Ledger) -> None:
-    first = hold(60, 100)
-    assert ledger.reserve(first) == Decision(None, (60,))
-    assert ledger.reserve(hold(41, 100)) == Decision("all")
-    ledger.settle(first.id, 59)
-    assert ledger.reserve(hold(41, 100)) == Decision(None, (100,))
-    assert ledger.balance("all", DAY, 0) == Balance(59, 41)
-
-
-def test_the_same_hold_again_and_the_same_settlement_again_change_nothing(ledger: Ledger) -> None:
-    first = hold(60, 100)
-    ledger.reserve(first)
-    assert ledger.reserve(first) == Decision()
-    ledger.settle(first.id, 10)
-    ledger.settle(first.id, 20)
-    ledger.settle("unknown", 20)
-    assert ledger.reserve(first) == Decision()
-    assert ledger.balance("all", DAY, 0) == Balance(10, 0)
-
-
-def test_a_hold_whose_time_is_over_counts_as_spent_until_it_is_settled_late(ledger: Ledger) -> None:
-    lost = hold(60, 100, expires=10)
-    ledger.reserve(lost)
-    assert ledger.balance("all", DAY, 9.9) == Balance(0, 60)
-    assert ledger.balance("all", DAY, 10) == Balance(60, 0)
-    ledger.settle(lost.id, 5)
-    assert ledger.balance("all", DAY, 20) == Balance(5, 0)
-
-
-def test_where_one_account_has_no_room_nothing_is_held_at_any(ledger: Ledger) -> None:
-    charges = (Charge("all", DAY, 100), Charge("team", "2026-01", 10))
-    both = Hold(id="x", amount=11, charges=charges, expires=100)
-    assert ledger.reserve(both) == Decision("team")
-    assert ledger.balances(DAY, 0).get("all", Balance(0, 0)).used == 0
-    assert ledger.balance("team", "2026-01", 0).used == 0
-
-
-def test_what_each_model_cost(ledger: Ledger) -> None:
-    for model, amount in [("m", 10), ("n", 20), ("m", 30)]:
-        ledger.reserve(hold(amount, model=model))
-    late = hold(5, model="n", expires=1)
-    ledger.reserve(late)
-    rows = ledger.spending("all", "2026-01-01", 50)
-    assert [(row.model, row.requests, row.settled, row.held) for row in rows] == [
-        ("m", 2, 0, 40),
-        ("n", 2, 5, 20),
-    ]
-    assert rows[0] == Spending(period=DAY, backend="b", model="m", requests=2, settled=0, held=40)
-    assert ledger.spending("all", "2026-02-01", 50) == []
-
-
-def test_a_mark_is_new_once(ledger: Ledger) -> None:
-    assert ledger.mark("all", DAY, "warned")
-    assert not ledger.mark("all", DAY, "warned")
-    assert ledger.mark("all", "2026-02-01", "warned")
-
-
-def test_threads_together_never_pass_the_limit(ledger: Ledger) -> None:
-    granted: list[Hold] = []
-
-    def spend() -> None:
-        for _ in range(30):
-            asked = hold(10, 1000)
-            if ledger.reserve(asked).refused is None:
-                granted.append(asked)
-                ledger.settle(asked.id, 5)
-
-    threads = [threading.Thread(target=spend) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ledger.balance("all", DAY, 0) == Balance(5 * len(granted), 0)
-    assert 5 * len(granted) <= 1000 < 5 * len(granted) + 10
+class TestSQLiteLedger(LedgerConformance):
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
+        ledger = SQLiteLedger(tmp_path / "deep" / "spend.db")
+        yield ledger
+        ledger.close()
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -211,10 +122,10 @@ class MemoryMachine(LedgerMachine):
         return getattr(self, "ledger", None) or MemoryLedger()
 
 
-TestSQLiteLedger = LedgerMachine.TestCase
-TestSQLiteLedger.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
-TestMemoryLedger = MemoryMachine.TestCase
-TestMemoryLedger.settings = settings(max_examples=50, deadline=None)
+TestSQLiteMachine = LedgerMachine.TestCase
+TestSQLiteMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestMemoryMachine = MemoryMachine.TestCase
+TestMemoryMachine.settings = settings(max_examples=50, deadline=None)
 
 
 # -- Files -------------------------------------------------------------------------------------------

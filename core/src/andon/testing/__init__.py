@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from andon.testing.ledger import LedgerConformance
 from andon.testing.recorder import Recorded, Recorder
 from andon.testing.scripted import ScriptedBackend, plugin_with
 
@@ -24,6 +25,7 @@ __all__ = [
     "Ability",
     "BackendConformance",
     "InProcessConformance",
+    "LedgerConformance",
     "Recorded",
     "Recorder",
     "ScriptedBackend",
