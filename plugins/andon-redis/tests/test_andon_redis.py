@@ -1,0 +1,130 @@
+"""The ledger at a real server, which the tests start and end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+import andon_redis
+from andon import (
+    CircuitBreakerConfig,
+    Client,
+    CostCircuitBreaker,
+    DailyBudgetExceeded,
+    LedgerError,
+    SettingsError,
+)
+from andon.budget import Charge, Hold, Ledger
+from andon.testing import LedgerConformance
+from andon_redis.ledger import RedisLedger
+
+DAY = "2026-01-31"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("redis")
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Ready to accept connections" in line:
+            break
+    else:
+        pytest.fail("the server did not start")
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.wait(10)
+    process.stdout.close()
+
+
+@pytest.fixture
+def url(server: str, request: pytest.FixtureRequest) -> str:
+    return f"{server}?prefix={request.node.name}"
+
+
+class TestRedisLedger(LedgerConformance):
+    @pytest.fixture
+    def ledger(self, url: str) -> Iterator[Ledger]:
+        ledger = RedisLedger(url)
+        yield ledger
+        ledger.close()
+
+
+def _spend(url: str, granted: multiprocessing.Queue[int]) -> None:
+    ledger = RedisLedger(url)
+    total = 0
+    for number in range(200):
+        name = f"{multiprocessing.current_process().pid}-{number}"
+        hold = Hold(id=name, amount=1000, charges=(Charge("all", DAY, 100_000),), expires=100)
+        if ledger.reserve(hold).refused is None:
+            total += 1
+            ledger.settle(name, 500)
+    ledger.close()
+    granted.put(total)
+
+
+def test_processes_together_never_pass_the_limit(url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    granted: multiprocessing.Queue[int] = context.Queue()
+    workers = [context.Process(target=_spend, args=(url, granted)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    total = sum(granted.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join(10)
+    ledger = RedisLedger(url)
+    used = ledger.balance("all", DAY, 0).used
+    assert used == 500 * total
+    assert 99_000 < used <= 100_000
+    ledger.close()
+
+
+def test_amounts_beyond_what_a_double_can_add_up(url: str) -> None:
+    ledger = RedisLedger(url)
+    big = 2**53 + 1
+    for number in range(3):
+        hold = Hold(id=str(number), amount=big, charges=(Charge("all", DAY, None),), expires=100)
+        ledger.reserve(hold)
+    ledger.settle("0", big - 1)
+    assert ledger.balance("all", DAY, 0).used == 3 * big - 1
+    ledger.close()
+
+
+def test_a_client_names_its_ledger_by_a_url(url: str) -> None:
+    arguments = {"discover": False, "plugins": [andon_redis], "daily_budget_usd": 1}
+    with Client(ledger=url, **arguments) as one, Client(ledger=url, **arguments) as other:  # type: ignore[arg-type]
+        one.breaker.record(1)
+        with pytest.raises(DailyBudgetExceeded):
+            other.breaker.reserve("0.01")
+
+
+def test_a_server_that_is_not_there() -> None:
+    ledger = RedisLedger("redis://:a-password@127.0.0.1:1/0")
+    with pytest.raises(LedgerError, match=r"redis://127\.0\.0\.1:1/0") as raised:
+        CostCircuitBreaker(ledger=ledger).reserve(1)
+    assert "a-password" not in str(raised.value) + repr(ledger)
+    config = CircuitBreakerConfig(ledger_failure="allow")
+    CostCircuitBreaker(config, ledger=ledger).reserve(1).settle(1)
+
+
+def test_a_url_that_cannot_be_used() -> None:
+    with pytest.raises(SettingsError, match="redis://host"):
+        RedisLedger("redis://host:6379/zero?db=x")
+
+
+def test_the_schemes() -> None:
+    schemes = [spec.scheme for spec in andon_redis.andon_register_ledgers()]
+    assert schemes == ["redis", "rediss", "valkey", "valkeys"]
+    assert repr(RedisLedger("valkeys://host:1234/2")) == "RedisLedger('valkeys://host:1234/2')"
