@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from andon.backends import AnswersQuestions, Backend, PromptMeasure
-from andon.budget import CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
+from andon.budget import Budget, CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
 from andon.chat import ChatRequest, ChatResponse
 from andon.drivers import World, adrive, drive
 from andon.errors import (
@@ -50,6 +50,7 @@ class _BaseClient:
         privacy: PrivacyTier | str | None = None,
         daily_budget_usd: Decimal | float | str | None = None,
         max_request_cost_usd: Decimal | float | str | None = None,
+        budgets: Mapping[str, Budget] | None = None,
         ledger: Ledger | str | None = None,
         endpoints: Mapping[str, Mapping[str, Any]] | None = None,
         prices: Mapping[str, Price] | None = None,
@@ -65,6 +66,7 @@ class _BaseClient:
         :param privacy: where the data of a request may go.
         :param daily_budget_usd: most that one day may cost, in US dollars.
         :param max_request_cost_usd: most that one request may cost, in US dollars.
+        :param budgets: further budgets by name.
         :param ledger: where spending is kept: a URL, or a ledger; in memory by default.
         :param endpoints: settings of backends, by the backend's name.
         :param prices: prices by ``backend:model``; they go before all others.
@@ -85,6 +87,7 @@ class _BaseClient:
             privacy=privacy,
             daily_budget_usd=daily_budget_usd,
             max_request_cost_usd=max_request_cost_usd,
+            budgets=budgets,
             endpoints=endpoints,
             routing=routing,
             observers=observers,

@@ -188,7 +188,6 @@ class SQLiteLedger:
             connection = sqlite3.connect(
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
             self._local.connection = connection
@@ -223,6 +222,7 @@ class SQLiteLedger:
             ) from error
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        _write_ahead(connection)
         connection.execute("BEGIN IMMEDIATE")
         [version] = connection.execute("PRAGMA user_version").fetchone()
         if version > _VERSION:
@@ -242,6 +242,19 @@ class SQLiteLedger:
             "SELECT used FROM balances WHERE account = ? AND period = ?", (account, period)
         ).fetchone()
         return 0 if row is None else int(row[0])
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let others read while one writes; the file remembers it."""
+    for _ in range(20):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            # The only statement that does not wait for another process; so wait by another one.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        else:
+            return
 
 
 def open_sqlite(url: str) -> SQLiteLedger:
