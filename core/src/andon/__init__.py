@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from andon.chat import Usage as Usage
     from andon.client import AsyncClient as AsyncClient
     from andon.client import Client as Client
+    from andon.context import ContextManager as ContextManager
     from andon.context import ContextWindow as ContextWindow
+    from andon.context import Truncation as Truncation
+    from andon.context import TruncationStrategy as TruncationStrategy
     from andon.errors import AndonError as AndonError
     from andon.errors import AuthenticationError as AuthenticationError
     from andon.errors import BackendError as BackendError
@@ -113,7 +116,7 @@ _HOMES = {
     "chat": "Attempt ChatDelta ChatRequest ChatResponse FinishReason ResponseFormat Sampling "
     "TokenLogprob Tool ToolCallDelta Usage",
     "client": "AsyncClient Client",
-    "context": "ContextWindow",
+    "context": "ContextManager ContextWindow Truncation TruncationStrategy",
     "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
     "BudgetExceeded ClientClosedError ConfigurationError ContentFilterError "
     "ContextOverflowError ControlTokenError DailyBudgetExceeded DuplicateNameError "

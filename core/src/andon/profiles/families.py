@@ -15,6 +15,8 @@ _ANTHROPIC = "platform.claude.com, API versioning and models overview; anthropic
 _GOOGLE = "cloud.google.com, Vertex AI, Gemini models; google-genai 3.4"
 _LITELLM = "litellm 1.109, model_prices_and_context_window"
 
+_CONFIG = "huggingface.co, the models' config.json"
+
 _MILLION = 1_048_576
 
 FAMILIES: tuple[ModelProfile, ...] = (
@@ -49,6 +51,21 @@ FAMILIES: tuple[ModelProfile, ...] = (
         reasoning_efforts=(),
         as_of=_AS_OF,
         source=_OPENAI,
+    ),
+    ModelProfile(
+        models=("gpt-4", "gpt-4-0*"),
+        prefill=False,
+        reasoning_efforts=(),
+        context_window=8_192,
+        as_of=_AS_OF,
+        source=_LITELLM,
+    ),
+    ModelProfile(
+        models=("gpt-3.5-turbo*",),
+        context_window=16_385,
+        max_output_tokens=4_096,
+        as_of=_AS_OF,
+        source=_LITELLM,
     ),
     ModelProfile(
         models=("gpt-4o*", "gpt-4-turbo*"),
@@ -165,10 +182,28 @@ FAMILIES: tuple[ModelProfile, ...] = (
     ),
     # Open weights with one long-standing window.
     ModelProfile(
+        models=("llama-2-*", "codellama-2-*"),
+        context_window=4_096,
+        as_of=_AS_OF,
+        source=_CONFIG,
+    ),
+    ModelProfile(
+        models=("llama-3-*", "meta-llama-3-*"),
+        context_window=8_192,
+        as_of=_AS_OF,
+        source=_CONFIG,
+    ),
+    ModelProfile(
+        models=("mistral-7b-*", "mixtral-8x7b-*"),
+        context_window=32_768,
+        as_of=_AS_OF,
+        source=_CONFIG,
+    ),
+    ModelProfile(
         models=("llama-3.1-*", "llama-3.2-*", "llama-3.3-*", "meta-llama-3.1-*"),
         context_window=131_072,
         as_of=_AS_OF,
-        source="huggingface.co, the models' config.json",
+        source=_CONFIG,
     ),
     ModelProfile(
         models=("deepseek-v4*", "kimi-k3*", "glm-5.3*"),
