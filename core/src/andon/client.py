@@ -11,13 +11,15 @@ from collections.abc import (
 )
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from andon.backends import AnswersQuestions, Backend, PromptMeasure
 from andon.budget import Budget, CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
 from andon.chat import ChatRequest, ChatResponse
+from andon.context import ContextManager, ContextWindow, TruncationStrategy
+from andon.context.manager import counter_for
 from andon.drivers import World, adrive, drive
 from andon.errors import (
     AndonError,
@@ -27,7 +29,7 @@ from andon.errors import (
     SettingsError,
 )
 from andon.messages import Messages
-from andon.options import Models, RequestOptions, read_models, read_request
+from andon.options import Models, RequestOptions, read_models, read_request, read_truncation
 from andon.pipeline import House, Order, serve
 from andon.plugins import Plugins
 from andon.pricing import PriceTable
@@ -57,6 +59,7 @@ class _BaseClient:
         routing: Mapping[str, Any] | None = None,
         observers: Sequence[str] | None = None,
         drop_unsupported: bool | None = None,
+        truncation: TruncationStrategy | str | None = None,
         settings: Settings | None = None,
         discover: bool = True,
         plugins: Sequence[object] = (),
@@ -73,6 +76,7 @@ class _BaseClient:
         :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings.
         :param observers: names of installed plugins whose observers are wanted.
         :param drop_unsupported: leave out what a model does not take, with an event.
+        :param truncation: what is left out of a chat that is too long; nothing by default.
         :param settings: all settings in one; then no file and no environment variable is read.
         :param discover: whether to look for installed plugins. Without, nothing outside the
             arguments is read: neither entry points nor files nor the environment.
@@ -92,6 +96,7 @@ class _BaseClient:
             routing=routing,
             observers=observers,
             drop_unsupported=drop_unsupported,
+            truncation=truncation,
         )
         self.plugins = Plugins(
             discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
@@ -109,6 +114,7 @@ class _BaseClient:
 
     def _build_house(self, prices: Mapping[str, Price]) -> House:
         from_settings = {name: _price(name, row) for name, row in self.settings.prices.items()}
+        profiles = ProfileTable(self.settings.profiles, self.plugins.model_profile)
         return House(
             find_backend=self._find_backend,
             selector=BackendSelector(self.settings.privacy),
@@ -118,7 +124,8 @@ class _BaseClient:
                 unknown=self.settings.unknown_price,
             ),
             router=_find_router(self.settings.routing, self.plugins),
-            profiles=ProfileTable(self.settings.profiles, self.plugins.model_profile),
+            profiles=profiles,
+            find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, self.plugins)),
         )
 
     def _build_breaker(self, ledger: Ledger | str | None) -> CostCircuitBreaker:
@@ -188,8 +195,15 @@ class _BaseClient:
         lenient = options.get("drop_unsupported")
         if lenient is None:
             lenient = self.settings.drop_unsupported
-        labels = options.get("labels") or {}
-        return Order(refs, request, timeout, next(self._numbers), lenient, labels)
+        return Order(
+            refs,
+            request,
+            timeout,
+            next(self._numbers),
+            lenient,
+            options.get("labels") or {},
+            read_truncation(options, self.settings.truncation),
+        )
 
     def _reach(self, name: str) -> Backend:
         """Return a backend that the privacy tier allows to ask."""
@@ -454,6 +468,16 @@ def _measured(ref: ModelRef, measure: PromptMeasure | None) -> TokenCount:
     if measure is None:
         raise ConfigurationError(f"the backend {ref.backend!r} cannot be asked for token counts")
     return measure.count
+
+
+def _find_manager(
+    profiles: ProfileTable, plugins: Plugins, backend: str, model: str
+) -> ContextManager | None:
+    window = profiles.find(backend, model).context_window
+    if window is None:
+        return None
+    counter = counter_for(f"{backend}:{model}", plugins.tokenizers())
+    return ContextManager(ContextWindow(window), counter)
 
 
 def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:

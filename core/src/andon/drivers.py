@@ -20,9 +20,7 @@ from typing import Any, Self
 from andon.backends import Backend
 from andon.budget import CostCircuitBreaker, Reservation
 from andon.chat import ChatDelta, ChatResponse
-from andon.errors import PluginWarning
-from andon.events import Event
-from andon.pipeline import (
+from andon.effects import (
     Abandoned,
     Clock,
     Close,
@@ -37,6 +35,8 @@ from andon.pipeline import (
     Steps,
     Tell,
 )
+from andon.errors import PluginWarning
+from andon.events import Event
 from andon.specs import BackendSpec, ObserverSpec
 
 

@@ -63,6 +63,20 @@ class BudgetThresholdPassed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTruncated(Event):
+    """Messages were left out, so that a chat fits its model's context window.
+
+    :param backend: who is asked.
+    :param model: the model's name there.
+    :param dropped: places of the messages in the chat, from 0.
+    """
+
+    backend: str
+    model: str
+    dropped: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterDropped(Event):
     """An option that a model does not take was left out, since the caller prefers that.
 

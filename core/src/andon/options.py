@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from andon.chat import ChatRequest, ResponseFormat, Sampling, Tool
+from andon.context import TruncationStrategy
 from andon.errors import InvalidRequestError
 from andon.messages import Messages, as_messages
 from andon.selection import ModelRef
@@ -27,8 +28,9 @@ class RequestOptions(TypedDict, total=False):
     message, an assistant's. ``top_logprobs``: report how likely each token of the answer was, and
     so many alternatives to it. ``drop_unsupported``: leave out what the model does not take, with
     an event, instead of refusing the request. ``labels``: who asks, as ``{"user": "ada"}``, for
-    budgets that go by it. ``timeout``: seconds until the whole answer must
-    be there.
+    budgets that go by it. ``truncation``: ``"sliding_window"`` or ``"middle_out"`` leaves out what
+    does not fit the context window, ``"error"`` refuses it. ``timeout``: seconds until the whole
+    answer must be there.
     """
 
     max_tokens: int | None
@@ -44,6 +46,7 @@ class RequestOptions(TypedDict, total=False):
     top_logprobs: int | None
     drop_unsupported: bool
     labels: Mapping[str, str]
+    truncation: TruncationStrategy | str
     timeout: float | None
 
 
@@ -96,3 +99,18 @@ def read_request(
         stream=stream,
         top_logprobs=options.get("top_logprobs"),
     )
+
+
+def read_truncation(options: RequestOptions, default: TruncationStrategy) -> TruncationStrategy:
+    """Return what may be left out of a chat that is too long.
+
+    :param options: the call's keyword arguments.
+    :param default: what the settings say.
+    :raises InvalidRequestError: there is no such strategy.
+    """
+    given = options.get("truncation")
+    try:
+        return default if given is None else TruncationStrategy(given)
+    except ValueError:
+        known = ", ".join(TruncationStrategy)
+        raise InvalidRequestError(f"truncation must be one of {known}, not {given!r}") from None

@@ -12,20 +12,34 @@ and a test can perform the effects in a world of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from functools import partial
 
 from andon.answer import Answer
 from andon.backends import Backend, PromptMeasure
 from andon.budget import Reservation
-from andon.chat import Attempt, ChatDelta, ChatRequest, ChatResponse, Usage
-from andon.context import ContextWindow
+from andon.chat import Attempt, ChatRequest, ChatResponse, Usage
+from andon.context import ContextManager, TruncationStrategy
+from andon.effects import (
+    Abandoned,
+    Close,
+    Emit,
+    Next,
+    Reserve,
+    Settle,
+    Steps,
+    Tell,
+    clock,
+    create,
+    send,
+)
 from andon.errors import (
     AndonError,
     BackendError,
     ContextOverflowError,
     PrivacyViolation,
+    PromptTooLongError,
     RequestTimeout,
     RoutingError,
     StreamInterrupted,
@@ -37,10 +51,11 @@ from andon.events import (
     AttemptFailed,
     AttemptStarted,
     BudgetThresholdPassed,
-    Event,
+    ChatTruncated,
     ParameterDropped,
 )
 from andon.failover import may_go_elsewhere
+from andon.fitting import fit
 from andon.pricing import PriceTable, TokenPricing, to_usd
 from andon.profiles import ProfileTable, check_accepted, without
 from andon.routing import Candidate, Router
@@ -50,93 +65,6 @@ from andon.specs import BackendSpec, Locality
 #: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
 #: The cap is sent to the provider, so that what was reserved is enough.
 DEFAULT_MAX_OUTPUT_TOKENS = 4096
-
-T = TypeVar("T")
-
-
-# -- Effects: what the corridor asks of the world -------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Give me this backend. Answer: the client's one :class:`Backend` of that name."""
-
-    spec: BackendSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """Measure this prompt. Answer: a :class:`PromptMeasure`, or None."""
-
-    backend: Backend
-    request: ChatRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
-    """Hold this many nano-dollars. Answer: a :class:`Reservation`."""
-
-    amount: int
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Pay this many nano-dollars of a reservation. Answer: None."""
-
-    reservation: Reservation
-    amount: int
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this request. Answer: a stream for :class:`Next` and :class:`Close`."""
-
-    backend: Backend
-    request: ChatRequest
-    timeout: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """Give me the stream's next piece. Answer: a :class:`ChatDelta`, or None at its end."""
-
-    stream: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Close this stream, which may have ended already. Answer: None."""
-
-    stream: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """What time is it? Answer: seconds of a clock that never goes back."""
-
-
-@dataclass(slots=True)
-class Emit:
-    """Hand this piece to the caller. Answer: None."""
-
-    # Not frozen: one is made for every token, and a frozen record costs three times as much.
-    delta: ChatDelta
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Tell the observers. Answer: None."""
-
-    event: Event
-
-
-Effect: TypeAlias = Create | Measure | Reserve | Settle | Send | Next | Close | Clock | Emit | Tell
-Steps: TypeAlias = Generator[Effect, Any, T]
-
-
-class Abandoned(BaseException):
-    """The caller closed the stream. Drivers throw it into the corridor, which then tidies up."""
 
 
 # -- What the corridor is given ---------------------------------------------------------------
@@ -151,6 +79,8 @@ class House:
     :param prices: knows what models cost.
     :param router: puts the candidates in order.
     :param profiles: knows what models accept.
+    :param find_manager: gives a model's context manager by backend and model, or None where
+        nobody knows its window.
     """
 
     find_backend: Callable[[str], BackendSpec]
@@ -158,6 +88,7 @@ class House:
     prices: PriceTable
     router: Router
     profiles: ProfileTable = field(default_factory=ProfileTable)
+    find_manager: Callable[[str, str], ContextManager | None] = lambda backend, model: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +101,7 @@ class Order:
     :param number: the client's own number of the request.
     :param drop_unsupported: whether an option that a model does not take is left out.
     :param labels: who asks, for budgets that go by it.
+    :param truncation: what may be left out of a chat that is too long.
     """
 
     models: tuple[ModelRef, ...]
@@ -178,6 +110,7 @@ class Order:
     number: int = 0
     drop_unsupported: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    truncation: TruncationStrategy = TruncationStrategy.ERROR
 
 
 @dataclass(slots=True)
@@ -203,7 +136,7 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     trip = _Trip(order, house)
     candidates = house.router.order(_select(trip))
     if order.timeout is not None:
-        trip.deadline = (yield from _clock()) + order.timeout
+        trip.deadline = (yield from clock()) + order.timeout
     for candidate in candidates:
         answer = Answer()
         try:
@@ -242,9 +175,15 @@ def _serve_with(trip: _Trip, candidate: Candidate, answer: Answer) -> Steps[Chat
     request = trip.order.request
     if request.model != candidate.ref.model:
         request = replace(request, model=candidate.ref.model)
+    tight = False
     while True:
         try:
-            return (yield from _attempt(trip, candidate, request, answer))
+            return (yield from _attempt(trip, candidate, request, answer, tight=tight))
+        except PromptTooLongError as error:
+            if tight or trip.order.truncation is TruncationStrategy.ERROR or answer.has_content:
+                raise
+            yield from _note_failure(trip, candidate, error)
+            tight = True
         except UnsupportedParameterError as error:
             lesser = without(request, error.parameter) if trip.order.drop_unsupported else None
             if lesser is None:
@@ -262,34 +201,49 @@ def _serve_with(trip: _Trip, candidate: Candidate, answer: Answer) -> Steps[Chat
 
 
 def _attempt(
-    trip: _Trip, candidate: Candidate, request: ChatRequest, answer: Answer
+    trip: _Trip, candidate: Candidate, request: ChatRequest, answer: Answer, *, tight: bool
 ) -> Steps[ChatResponse]:
     """Ask one candidate: fit, price, reserve, send, follow and settle."""
     if candidate.spec.locality is not Locality.IN_PROCESS:
         # An engine in this process knows its model better than any table.
         check_accepted(request, trip.house.profiles.find(candidate.spec.name, candidate.ref.model))
-    backend = yield from _create(candidate.spec)
-    measure = yield from _measure(backend, request)
-    _fit(measure)
+    backend = yield from create(candidate.spec)
+    fitted = yield from fit(
+        backend,
+        request,
+        trip.order.truncation,
+        partial(trip.house.find_manager, candidate.spec.name, candidate.ref.model),
+        tight=tight,
+    )
+    request, measured = fitted.request, fitted.measured
+    if fitted.dropped:
+        yield Tell(
+            ChatTruncated(
+                request_id=trip.order.number,
+                backend=candidate.spec.name,
+                model=request.model,
+                dropped=fitted.dropped,
+            )
+        )
     price = trip.house.prices.price(
         candidate.spec.name, candidate.ref.model, candidate.spec.locality
     )
     pricing = TokenPricing.from_price(price)
-    request, bound = _bound(request, measure, pricing)
+    request, bound = _bound(request, measured, pricing)
     reservation = yield from _reserve(trip, candidate, bound)
     yield Tell(
         AttemptStarted(
             request_id=trip.order.number,
             backend=candidate.spec.name,
             model=request.model,
-            input_tokens=None if measure is None else measure.count.tokens,
+            input_tokens=None if measured is None else measured.count.tokens,
         )
     )
     try:
         yield from _follow(trip, backend, request, answer)
     except BaseException as error:
         if reservation is not None:
-            yield Settle(reservation, min(bound, _delivered_cost(answer, measure, pricing)))
+            yield Settle(reservation, min(bound, _delivered_cost(answer, measured, pricing)))
         if isinstance(error, Abandoned):
             yield Tell(
                 AnswerAbandoned(
@@ -302,24 +256,16 @@ def _attempt(
     return (yield from _settle(trip, candidate, answer, pricing, reservation))
 
 
-def _fit(measure: PromptMeasure | None) -> None:
-    if measure is None or measure.card.context_window is None:
-        return
-    # max_tokens is a ceiling: an answer that meets the window's end first stops there with the
-    # finish reason "length". Only a prompt that leaves no room at all is refused.
-    ContextWindow(measure.card.context_window).check(measure.count.tokens)
-
-
 def _bound(
-    request: ChatRequest, measure: PromptMeasure | None, pricing: TokenPricing
+    request: ChatRequest, measured: PromptMeasure | None, pricing: TokenPricing
 ) -> tuple[ChatRequest, int]:
     """Return the request, its answer capped where it costs money, and the most it can cost."""
     if pricing.is_free:
         return request, 0
     if request.sampling.max_tokens is None:
-        cap = (measure and measure.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
+        cap = (measured and measured.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
         request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
-    tokens = _upper_bound(request) if measure is None else measure.count.tokens
+    tokens = _upper_bound(request) if measured is None else measured.count.tokens
     return request, pricing.bound_nano(tokens, request.sampling.max_tokens or 0)
 
 
@@ -337,7 +283,7 @@ def _follow(
     answer: Answer,
 ) -> Steps[None]:
     """Send the request and follow the stream to its end."""
-    stream = yield from _send(backend, request, (yield from _remaining(trip, request)))
+    stream = yield from send(backend, request, (yield from _remaining(trip, request)))
     fetch = Next(stream)
     emit = request.stream
     try:
@@ -383,13 +329,13 @@ def _settle(
     return response
 
 
-def _delivered_cost(answer: Answer, measure: PromptMeasure | None, pricing: TokenPricing) -> int:
+def _delivered_cost(answer: Answer, measured: PromptMeasure | None, pricing: TokenPricing) -> int:
     """Return what a broken answer costs: what the backend reported, else what was delivered."""
     if answer.usage != Usage():
         return pricing.cost_nano(answer.usage)
     if not answer.started:
         return 0
-    tokens = 0 if measure is None else measure.count.tokens
+    tokens = 0 if measured is None else measured.count.tokens
     delivered = len(answer.text.encode("utf-8", "surrogatepass"))
     return pricing.cost_nano(Usage(input_tokens=tokens, output_tokens=delivered, estimated=True))
 
@@ -409,7 +355,7 @@ def _note_failure(trip: _Trip, candidate: Candidate, error: AndonError) -> Steps
 
 
 def _may_go_on(trip: _Trip, error: AndonError, seen: bool) -> Steps[bool]:
-    if trip.deadline is not None and (yield from _clock()) >= trip.deadline:
+    if trip.deadline is not None and (yield from clock()) >= trip.deadline:
         return False
     return may_go_elsewhere(error, seen=seen)
 
@@ -433,17 +379,7 @@ def _all_failed(trip: _Trip) -> AndonError:
     return RoutingError(f"every candidate failed: {listing}", attempts=trip.attempts)
 
 
-# -- Effects with types: each is yielded, and its answer returned --------------------------------
-
-
-def _create(spec: BackendSpec) -> Steps[Backend]:
-    backend: Backend = yield Create(spec)
-    return backend
-
-
-def _measure(backend: Backend, request: ChatRequest) -> Steps[PromptMeasure | None]:
-    measure: PromptMeasure | None = yield Measure(backend, request)
-    return measure
+# -- Small steps ---------------------------------------------------------------------------------
 
 
 def _reserve(trip: _Trip, candidate: Candidate, amount: int) -> Steps[Reservation | None]:
@@ -457,19 +393,10 @@ def _reserve(trip: _Trip, candidate: Candidate, amount: int) -> Steps[Reservatio
     return reservation
 
 
-def _send(backend: Backend, request: ChatRequest, timeout: float | None) -> Steps[Any]:
-    return (yield Send(backend, request, timeout))
-
-
-def _clock() -> Steps[float]:
-    now: float = yield Clock()
-    return now
-
-
 def _remaining(trip: _Trip, request: ChatRequest) -> Steps[float | None]:
     if trip.deadline is None:
         return None
-    remaining = trip.deadline - (yield from _clock())
+    remaining = trip.deadline - (yield from clock())
     if remaining <= 0:
         raise RequestTimeout(
             f"the timeout of {trip.order.timeout} s was over before the request was sent",

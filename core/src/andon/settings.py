@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from andon.budget import Budget
+from andon.context import TruncationStrategy
 from andon.errors import SettingsError
 from andon.privacy import PrivacyTier
 from andon.specs import ModelProfile
@@ -59,6 +60,7 @@ class Settings:
     :param budgets: further budgets by name: ``limit_usd``, ``period``, ``per``, ``match``.
     :param warning_threshold: share of a budget at which to warn, from 0 to 1.
     :param time_zone: the zone whose midnight begins a day; the machine's own where None.
+    :param truncation: what is left out of a chat that does not fit its model's context window.
     :param unknown_price: what to do about a model whose price nobody knows: ``"refuse"``, take
         the ``"highest_known"`` price, or ``"allow"`` it.
     :param ledger_failure: what to do while the ledger cannot be reached: ``"refuse"`` requests
@@ -83,6 +85,7 @@ class Settings:
     budgets: dict[str, Budget] = field(default_factory=dict)
     warning_threshold: float = 0.8
     time_zone: str | None = None
+    truncation: TruncationStrategy = TruncationStrategy.ERROR
     unknown_price: Literal["refuse", "highest_known", "allow"] = "refuse"
     ledger_failure: Literal["refuse", "allow"] = "refuse"
     ledger: str | None = None

@@ -2,7 +2,7 @@
 
 from andon.context.counting import ChatCounter
 from andon.context.manager import ContextManager
-from andon.context.truncation import Truncation, TruncationStrategy, truncate
+from andon.context.truncation import Truncation, TruncationStrategy, drop_order, truncate
 from andon.context.window import ContextWindow
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "ContextWindow",
     "Truncation",
     "TruncationStrategy",
+    "drop_order",
     "truncate",
 ]

@@ -66,9 +66,7 @@ class ContextManager:
                 f"nobody knows the context window of {model!r}; make a "
                 "ContextManager(ContextWindow(tokens)) of your own"
             )
-        reserve = output_reserve
-        if reserve is None:
-            reserve = min(DEFAULT_OUTPUT_RESERVE, profile.context_window // 4)
+        reserve = reserve_for(profile.context_window, output_reserve)
         window = ContextWindow(profile.context_window, reserve)
         if tokenizers is None:
             from andon.plugins import Plugins
@@ -105,6 +103,15 @@ class ContextManager:
             window=self.window.tokens,
             block=self._block,
         )
+
+
+def reserve_for(window: int, max_tokens: int | None) -> int:
+    """Return the tokens to keep free for an answer.
+
+    :param window: size of the context window in tokens.
+    :param max_tokens: most tokens that the answer may have, where the caller says.
+    """
+    return min(DEFAULT_OUTPUT_RESERVE, window // 4) if max_tokens is None else max_tokens
 
 
 def counter_for(model: str, tokenizers: Sequence[TokenizerSpec]) -> ChatCounter:

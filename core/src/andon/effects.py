@@ -1,0 +1,127 @@
+"""What the corridor asks of the world, one record for each kind of thing.
+
+A step of the corridor yields an effect and is sent its answer. A driver performs them: in
+:mod:`andon.drivers` once for threads and once for asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from andon.backends import Backend, PromptMeasure
+from andon.budget import Reservation
+from andon.chat import ChatDelta, ChatRequest
+from andon.events import Event
+from andon.specs import BackendSpec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Give me this backend. Answer: the client's one :class:`Backend` of that name."""
+
+    spec: BackendSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Measure this prompt. Answer: a :class:`PromptMeasure`, or None."""
+
+    backend: Backend
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Hold this many nano-dollars. Answer: a :class:`Reservation`."""
+
+    amount: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Pay this many nano-dollars of a reservation. Answer: None."""
+
+    reservation: Reservation
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this request. Answer: a stream for :class:`Next` and :class:`Close`."""
+
+    backend: Backend
+    request: ChatRequest
+    timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Give me the stream's next piece. Answer: a :class:`ChatDelta`, or None at its end."""
+
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close this stream, which may have ended already. Answer: None."""
+
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time is it? Answer: seconds of a clock that never goes back."""
+
+
+@dataclass(slots=True)
+class Emit:
+    """Hand this piece to the caller. Answer: None."""
+
+    # Not frozen: one is made for every token, and a frozen record costs three times as much.
+    delta: ChatDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the observers. Answer: None."""
+
+    event: Event
+
+
+Effect: TypeAlias = Create | Measure | Reserve | Settle | Send | Next | Close | Clock | Emit | Tell
+Steps: TypeAlias = Generator[Effect, Any, T]
+
+
+class Abandoned(BaseException):
+    """The caller closed the stream. Drivers throw it into the corridor, which then tidies up."""
+
+
+# -- Effects with types: each is yielded, and its answer returned --------------------------------
+
+
+def create(spec: BackendSpec) -> Steps[Backend]:
+    """Have a backend made."""
+    backend: Backend = yield Create(spec)
+    return backend
+
+
+def measure(backend: Backend, request: ChatRequest) -> Steps[PromptMeasure | None]:
+    """Have a prompt measured."""
+    size: PromptMeasure | None = yield Measure(backend, request)
+    return size
+
+
+def send(backend: Backend, request: ChatRequest, timeout: float | None) -> Steps[Any]:
+    """Have a request sent."""
+    return (yield Send(backend, request, timeout))
+
+
+def clock() -> Steps[float]:
+    """Ask for the time."""
+    now: float = yield Clock()
+    return now

@@ -1,0 +1,123 @@
+"""Making a request fit its model's context window, if the caller allows it to be truncated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from andon.backends import Backend, PromptMeasure
+from andon.chat import ChatRequest
+from andon.context import ContextManager, ContextWindow, TruncationStrategy, drop_order
+from andon.context.manager import reserve_for
+from andon.context.turns import Turns
+from andon.effects import Steps, measure
+from andon.errors import ContextOverflowError
+from andon.tokens import Exactness
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A request that fits, as far as can be known.
+
+    :param request: what to send.
+    :param measured: its size, where the backend can measure.
+    :param dropped: places of the messages that were left out.
+    """
+
+    request: ChatRequest
+    measured: PromptMeasure | None
+    dropped: tuple[int, ...] = ()
+
+
+def fit(
+    backend: Backend,
+    request: ChatRequest,
+    strategy: TruncationStrategy,
+    find_manager: Callable[[], ContextManager | None],
+    *,
+    tight: bool = False,
+) -> Steps[Fitted]:
+    """Fit a request into its model's window.
+
+    A backend that can measure prompts is asked, and its word is exact. Otherwise a tokenizer
+    counts; where there is none, the request is sent as it is, and if the provider then says that
+    it is too long, it is fitted by an upper bound.
+
+    :param backend: who is to answer.
+    :param request: what to send.
+    :param strategy: what may be left out.
+    :param find_manager: gives the model's context manager, where its window is known.
+    :param tight: whether the provider has said that the request is too long.
+    :raises ContextOverflowError: it does not fit.
+    """
+    measured = yield from measure(backend, request)
+    may_truncate = strategy is not TruncationStrategy.ERROR and bool(request.messages)
+    if measured is not None and measured.card.context_window is not None:
+        # max_tokens is a ceiling: an answer that meets the window's end first stops there with
+        # the finish reason "length". Only a prompt that leaves no room at all does not fit.
+        window = ContextWindow(measured.card.context_window)
+        if measured.count.tokens <= window.available:
+            return Fitted(request, measured)
+        if not may_truncate:
+            window.check(measured.count.tokens)
+        return (yield from _fit_measured(backend, request, window, strategy))
+    manager = find_manager() if may_truncate else None
+    if manager is None:
+        return Fitted(request, measured)
+    if manager.counter.exactness is Exactness.UPPER_BOUND and not tight:
+        # The bound is several times too high: it would leave out what fits.
+        return Fitted(request, measured)
+    return _fit_counted(request, manager, strategy, tight=tight)
+
+
+def _fit_counted(
+    request: ChatRequest, manager: ContextManager, strategy: TruncationStrategy, *, tight: bool
+) -> Fitted:
+    tokens = manager.window.tokens
+    window = ContextWindow(tokens, reserve_for(tokens, request.sampling.max_tokens))
+    if tight:
+        # The count was too low, so a tenth more is kept free.
+        window = replace(window, output_reserve=window.output_reserve + tokens // 10)
+    fitting = ContextManager(window, manager.counter, strategy=strategy)
+    kept = fitting.truncate(request.messages, request.tools)
+    return Fitted(replace(request, messages=kept.messages), None, kept.dropped)
+
+
+def _fit_measured(
+    backend: Backend, request: ChatRequest, window: ContextWindow, strategy: TruncationStrategy
+) -> Steps[Fitted]:
+    """Find by halving how few turns must go; the rendered prompt itself is measured each time."""
+    order = drop_order(Turns.of(request.messages), strategy)
+    reserve = reserve_for(window.tokens, request.sampling.max_tokens)
+    limit = window.tokens - reserve
+    fewest, most = 0, len(order)
+    best = yield from _without(backend, request, order, most)
+    if best.measured is not None and best.measured.count.tokens > limit:
+        raise ContextOverflowError(
+            f"the instructions and the last question alone have {best.measured.count.tokens} "
+            f"tokens, and {limit} of the context window of {window.tokens} tokens are free for "
+            "them; shorten them, lower max_tokens, or take a model with a larger window",
+            input_tokens=best.measured.count.tokens,
+            window=window.tokens,
+            reserve=reserve,
+        )
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        fitted = yield from _without(backend, request, order, middle)
+        if fitted.measured is not None and fitted.measured.count.tokens <= limit:
+            best, most = fitted, middle
+        else:
+            fewest = middle
+    return best
+
+
+def _without(
+    backend: Backend, request: ChatRequest, order: tuple[tuple[int, ...], ...], count: int
+) -> Steps[Fitted]:
+    """Leave out the first turns of an order, and measure the rest."""
+    dropped = tuple(sorted(place for turn in order[:count] for place in turn))
+    kept = tuple(
+        message for place, message in enumerate(request.messages) if place not in set(dropped)
+    )
+    shorter = replace(request, messages=kept)
+    return Fitted(shorter, (yield from measure(backend, shorter)), dropped)

@@ -1,0 +1,163 @@
+"""Requests that do not fit: refused, truncated by what counts best, or fitted when told so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from andon import (
+    BadRequestError,
+    ChatMessage,
+    ChatRequest,
+    Client,
+    ContextOverflowError,
+    InvalidRequestError,
+    Locality,
+    ModelCard,
+    ModelProfile,
+    ObserverSpec,
+    PromptTooLongError,
+    TokenizerSpec,
+    hookimpl,
+)
+from andon.events import ChatTruncated, Event
+from andon.testing import ScriptedBackend, plugin_with
+
+#: Twenty turns of ten words each way.
+LONG = [
+    ChatMessage.system("be brief"),
+    *(
+        message
+        for turn in range(20)
+        for message in (
+            ChatMessage.user(f"question {turn} " + "word " * 8),
+            ChatMessage.assistant("word " * 10),
+        )
+    ),
+    ChatMessage.user("the last question"),
+]
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    @hookimpl
+    def andon_register_observers(self) -> list[ObserverSpec]:
+        return [ObserverSpec(name="ear", observe=self.events.append)]
+
+
+def measuring(window: int) -> ScriptedBackend:
+    return ScriptedBackend(card=ModelCard(name="m", context_window=window))
+
+
+def test_a_backend_that_measures_keeps_as_much_as_fits() -> None:
+    backend, ear = measuring(200), Ear()
+    client = Client(discover=False, plugins=[plugin_with(one=backend), ear])
+    client.chat("one:m", LONG, truncation="sliding_window", max_tokens=50)
+    [sent] = backend.requests
+    # Two words of the rule, three of the question, and seven turns of twenty words: 145 of 150.
+    assert len(sent.messages) == 2 + 2 * 7
+    assert sent.messages[0] is LONG[0]
+    assert sent.messages[-15:] == tuple(LONG[-15:])
+    [told] = [event for event in ear.events if isinstance(event, ChatTruncated)]
+    assert told.dropped == tuple(range(1, 27))
+
+
+def test_the_middle_goes() -> None:
+    backend = measuring(200)
+    client = Client(discover=False, plugins=[plugin_with(one=backend)], settings=None)
+    client.chat("one:m", LONG, truncation="middle_out", max_tokens=50)
+    texts = [message.text[:11] for message in backend.requests[0].messages]
+    assert texts[1].startswith("question 0")
+    assert texts[-3].startswith("question 19")
+
+
+def test_nothing_is_left_out_unasked() -> None:
+    client = Client(discover=False, plugins=[plugin_with(one=measuring(200))])
+    with pytest.raises(ContextOverflowError):
+        client.chat("one:m", LONG)
+    with pytest.raises(InvalidRequestError, match="sliding_window"):
+        client.chat("one:m", LONG, truncation="guess")
+
+
+def test_a_question_that_is_too_long_by_itself() -> None:
+    client = Client(discover=False, plugins=[plugin_with(one=measuring(200))])
+    with pytest.raises(ContextOverflowError, match="the last question alone"):
+        client.chat("one:m", "word " * 210, truncation="sliding_window", max_tokens=50)
+
+
+@dataclass
+class Remote(ScriptedBackend):
+    """A server that cannot measure, and refuses more words than it can take."""
+
+    most: int = 150
+    measured: bool = False
+
+    def stream(self, request: ChatRequest, timeout: float | None) -> Any:
+        if sum(len(message.text.split()) for message in request.messages) > self.most:
+            self.requests.append(request)
+            raise PromptTooLongError("too long", status=400)
+        return super().stream(request, timeout)
+
+
+class Knows:
+    """A plugin that knows a window, and perhaps how to count."""
+
+    def __init__(self, window: int, *, counts: bool) -> None:
+        self.window, self.counts = window, counts
+
+    @hookimpl
+    def andon_model_profile(self, backend: str, model: str) -> ModelProfile:
+        return ModelProfile(context_window=self.window)
+
+    @hookimpl
+    def andon_register_tokenizers(self) -> list[TokenizerSpec]:
+        words = TokenizerSpec(name="words", create=Words, models=("far:*",), exact=True)
+        return [words] if self.counts else []
+
+
+class Words:
+    def encode(self, text: str) -> list[int]:
+        return [0] * len(text.split())
+
+    def decode(self, tokens: list[int]) -> str:
+        raise NotImplementedError
+
+
+def remote(backend: Remote, knows: Knows) -> Client:
+    plugin = plugin_with(locality=Locality.LOCAL, far=backend)
+    return Client(discover=False, plugins=[plugin, knows], truncation="sliding_window")
+
+
+def test_a_tokenizer_counts_before_anything_is_sent() -> None:
+    backend = Remote(most=150)
+    remote(backend, Knows(200, counts=True)).chat("far:m", LONG, max_tokens=50)
+    [sent] = backend.requests
+    assert 5 < len(sent.messages) < len(LONG)
+
+
+def test_without_one_the_provider_is_believed_and_asked_once_more() -> None:
+    backend = Remote(most=300)
+    reply = remote(backend, Knows(2000, counts=False)).chat("far:m", LONG, max_tokens=50)
+    first, second = backend.requests
+    assert len(first.messages) == len(LONG)
+    assert len(second.messages) < len(LONG)
+    assert [type(attempt.error) for attempt in reply.attempts] == [PromptTooLongError, type(None)]
+
+
+def test_a_provider_that_still_refuses_is_believed_as_well() -> None:
+    backend = Remote(most=1)
+    with pytest.raises(BadRequestError):
+        remote(backend, Knows(2000, counts=False)).chat("far:m", LONG, max_tokens=50)
+    assert len(backend.requests) == 2
+
+
+def test_an_unknown_window_changes_nothing() -> None:
+    backend = Remote(most=10_000)
+    plugin = plugin_with(locality=Locality.LOCAL, far=backend)
+    client = Client(discover=False, plugins=[plugin], truncation="sliding_window")
+    client.chat("far:m", LONG)
+    assert len(backend.requests[0].messages) == len(LONG)
