@@ -35,6 +35,7 @@ class Answer:
     """An answer in the making."""
 
     usage: Usage = Usage()
+    usage_known: bool = False
     finish_reason: FinishReason | None = None
     raw_finish_reason: str | None = None
     request_id: str | None = None
@@ -57,7 +58,7 @@ class Answer:
         self._logprobs += delta.logprobs
         self._state += delta.provider_state
         if delta.usage is not None:
-            self.usage = delta.usage
+            self.usage, self.usage_known = delta.usage, True
         if delta.finish_reason is not None:
             self.finish_reason = delta.finish_reason
             self.raw_finish_reason = delta.raw_finish_reason
@@ -72,6 +73,13 @@ class Answer:
     def has_content(self) -> bool:
         """Whether a part of a text, of thoughts or of a tool call has come."""
         return bool(self._text or self._reasoning or self._calls)
+
+    @property
+    def size(self) -> int:
+        """A number of tokens that what was delivered cannot pass: its bytes."""
+        arguments = (piece for call in self._calls.values() for piece in call.arguments)
+        pieces = (*self._text, *self._reasoning, *arguments)
+        return sum(len(piece.encode("utf-8", "surrogatepass")) for piece in pieces)
 
     def message(self) -> ChatMessage:
         """Return the answer as the assistant's message."""

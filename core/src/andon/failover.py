@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from andon.errors import AndonError, BackendError, ContextOverflowError, UnsupportedParameterError
+from andon.errors import (
+    AndonError,
+    BackendError,
+    ContextOverflowError,
+    PrivacyViolation,
+    UnsupportedParameterError,
+)
 
 
 def may_go_elsewhere(error: AndonError, *, seen: bool) -> bool:
@@ -11,6 +17,6 @@ def may_go_elsewhere(error: AndonError, *, seen: bool) -> bool:
     :param error: why this one failed.
     :param seen: whether the caller has seen a part of its answer, which another would repeat.
     """
-    if isinstance(error, ContextOverflowError | UnsupportedParameterError):
+    if isinstance(error, ContextOverflowError | PrivacyViolation | UnsupportedParameterError):
         return True
     return isinstance(error, BackendError) and error.recoverable and not seen

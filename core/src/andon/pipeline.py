@@ -67,6 +67,15 @@ from andon.specs import BackendSpec, Locality
 DEFAULT_MAX_OUTPUT_TOKENS = 4096
 
 
+#: What makes the next candidate the one to ask, or ends the request: never an error of ours.
+_PASSED_ON = (
+    BackendError,
+    ContextOverflowError,
+    PrivacyViolation,
+    UnsupportedParameterError,
+)
+
+
 # -- What the corridor is given ---------------------------------------------------------------
 
 
@@ -141,7 +150,7 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
         answer = Answer()
         try:
             return (yield from _serve_with(trip, candidate, answer))
-        except (BackendError, ContextOverflowError, UnsupportedParameterError) as error:
+        except _PASSED_ON as error:
             yield from _note_failure(trip, candidate, error)
             # Whoever waits for the whole answer sees nothing of a broken one.
             seen = order.request.stream and answer.has_content
@@ -243,7 +252,9 @@ def _attempt(
         yield from _follow(trip, backend, request, answer)
     except BaseException as error:
         if reservation is not None:
-            yield Settle(reservation, min(bound, _delivered_cost(answer, measured, pricing)))
+            yield Settle(
+                reservation, min(bound, pricing.cost_nano(_used(answer, request, measured)))
+            )
         if isinstance(error, Abandoned):
             yield Tell(
                 AnswerAbandoned(
@@ -253,6 +264,7 @@ def _attempt(
                 )
             )
         raise
+    answer.usage = _used(answer, request, measured)
     return (yield from _settle(trip, candidate, answer, pricing, reservation))
 
 
@@ -329,15 +341,12 @@ def _settle(
     return response
 
 
-def _delivered_cost(answer: Answer, measured: PromptMeasure | None, pricing: TokenPricing) -> int:
-    """Return what a broken answer costs: what the backend reported, else what was delivered."""
-    if answer.usage != Usage():
-        return pricing.cost_nano(answer.usage)
-    if not answer.started:
-        return 0
-    tokens = 0 if measured is None else measured.count.tokens
-    delivered = len(answer.text.encode("utf-8", "surrogatepass"))
-    return pricing.cost_nano(Usage(input_tokens=tokens, output_tokens=delivered, estimated=True))
+def _used(answer: Answer, request: ChatRequest, measured: PromptMeasure | None) -> Usage:
+    """Return the tokens used: what the backend reported, else the most that it can have been."""
+    if answer.usage_known or not answer.started:
+        return answer.usage
+    tokens = _upper_bound(request) if measured is None else measured.count.tokens
+    return Usage(input_tokens=tokens, output_tokens=answer.size, estimated=True)
 
 
 # -- When a candidate fails -----------------------------------------------------------------------

@@ -50,9 +50,11 @@ class ChatCounter:
         :param messages: the chat.
         :param tools: the tools that go with it.
         """
+        tools = tuple(tools)
         tokens = self.overhead(tools) + sum(self.costs(messages))
         exact = self.exactness
-        if exact is Exactness.EXACT_TEXT and any(map(_has_images, messages)):
+        if exact is Exactness.EXACT_TEXT and (tools or any(map(_has_images, messages))):
+            # Providers write tools more briefly than JSON, and charge images by their size.
             exact = Exactness.UPPER_BOUND
         return TokenCount(tokens, exact, self.method)
 
