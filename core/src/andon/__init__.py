@@ -87,7 +87,10 @@ if TYPE_CHECKING:
     from andon.response_stream import AsyncResponseStream as AsyncResponseStream
     from andon.response_stream import ResponseStream as ResponseStream
     from andon.selection import BackendSelector as BackendSelector
+    from andon.selection import CostTier as CostTier
+    from andon.selection import LatencyTier as LatencyTier
     from andon.selection import ServingBackend as ServingBackend
+    from andon.selection import ThroughputTier as ThroughputTier
     from andon.settings import Settings as Settings
     from andon.specs import BackendContext as BackendContext
     from andon.specs import BackendSpec as BackendSpec
@@ -132,7 +135,7 @@ _HOMES = {
     "pricing": "PriceTable TokenPricing",
     "privacy": "PrivacyTier",
     "response_stream": "AsyncResponseStream ResponseStream",
-    "selection": "BackendSelector ServingBackend",
+    "selection": "BackendSelector CostTier LatencyTier ServingBackend ThroughputTier",
     "settings": "Settings",
     "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "
     "LongContextPrice ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",
