@@ -34,6 +34,7 @@ from andon.pipeline import House, Order, serve
 from andon.plugins import Plugins
 from andon.pricing import PriceTable
 from andon.privacy import PrivacyTier
+from andon.privacy.egress import EgressPolicy
 from andon.profiles import ProfileTable
 from andon.response_stream import AsyncResponseStream, ResponseStream
 from andon.routing import InOrder, Router
@@ -102,6 +103,10 @@ class _BaseClient:
             discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
         )
         self._environment: Mapping[str, str] = os.environ if discover else {}
+        network = self.settings.network
+        self._egress = EgressPolicy.of(
+            network.allow_cidrs, network.allow_names, network.unix_sockets
+        )
         self._specs: dict[str, BackendSpec] = {}
         self._backends: dict[str, Backend] = {}
         self._lock = threading.Lock()
@@ -171,6 +176,7 @@ class _BaseClient:
             chat_templates=self.plugins.chat_templates,
             environment=self._environment,
             find_profile=partial(self._house.profiles.find, spec.name),
+            egress=self._egress,
         )
 
     def _check_open(self) -> None:

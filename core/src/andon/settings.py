@@ -51,10 +51,27 @@ class PriceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """What counts as one's own network.
+
+    :param allow_cidrs: networks of one's own, as ``192.168.1.0/24``; an address in one is local.
+    :param allow_names: names of hosts of one's own; what they resolve to must be in one of them.
+    :param unix_sockets: paths of unix sockets that may be connected to.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    allow_cidrs: tuple[str, ...] = ()
+    allow_names: tuple[str, ...] = ()
+    unix_sockets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What holds for every request of a client.
 
     :param privacy: where the data of a request may go.
+    :param network: what counts as one's own network, for the tiers that keep data near.
     :param daily_budget_usd: most that one day may cost, in US dollars.
     :param max_request_cost_usd: most that one request may cost, in US dollars.
     :param budgets: further budgets by name: ``limit_usd``, ``period``, ``per``, ``match``.
@@ -80,6 +97,7 @@ class Settings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     privacy: PrivacyTier = PrivacyTier.STANDARD
+    network: NetworkSettings = NetworkSettings()
     daily_budget_usd: Decimal | None = None
     max_request_cost_usd: Decimal | None = None
     budgets: dict[str, Budget] = field(default_factory=dict)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from andon.budget.ledger import Ledger
     from andon.events import Event
     from andon.messages import ChatMessage
+    from andon.privacy.egress import EgressPolicy
     from andon.routing import Router
     from andon.tokens import Tokenizer
 
@@ -112,6 +113,7 @@ class BackendContext:
     :param chat_templates: the chat templates that plugins offer, likewise.
     :param environment: the environment variables that the backend may read.
     :param find_profile: what is known of what a model accepts.
+    :param egress: networks and names that the operator calls near; none where None.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class BackendContext:
     chat_templates: Callable[[], Sequence[ChatTemplateSpec]] = lambda: ()
     environment: Mapping[str, str] = field(default_factory=dict)
     find_profile: Callable[[str], ModelProfile] = lambda model: ModelProfile()
+    egress: EgressPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,39 +6,12 @@ import pytest
 
 from andon import Client, Locality, PrivacyViolation, TransportError, hookimpl
 from andon.backends.http_backend import http_backend_spec
-from andon.privacy.location import is_loopback, locality_of
+from andon.privacy.egress import EgressPolicy
+from andon.privacy.location import locality_of
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.openai_chat import openai_dialect
 
 CLOUD = "https://api.example.com/v1"
-
-
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", "localhost", "LOCALHOST."]
-)
-def test_this_machine(host: str) -> None:
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "",
-        "10.0.0.1",
-        "169.254.169.254",
-        "0.0.0.0",
-        "::",
-        "::ffff:8.8.8.8",
-        "2130706433",
-        "0x7f000001",
-        "127.1",
-        "localhost.example.com",
-        "127.0.0.1.nip.example",
-        "api.example.com",
-    ],
-)
-def test_elsewhere(host: str) -> None:
-    assert not is_loopback(host)
 
 
 def test_an_address_on_this_machine_is_local_whatever_is_declared() -> None:
@@ -54,6 +27,15 @@ def test_a_local_backend_with_another_address_is_public() -> None:
     usual = "http://127.0.0.1:8000/v1"
     assert locality_of("http://gpu.example.com/v1", usual, Locality.LOCAL) is Locality.PUBLIC
     assert locality_of(CLOUD, CLOUD, Locality.LOCAL) is Locality.PUBLIC
+
+
+def test_a_network_that_the_operator_lists_is_local_and_a_name_private() -> None:
+    policy = EgressPolicy.of(["192.168.1.0/24"], ["gpu.lan"])
+    usual = "http://127.0.0.1:8000/v1"
+    near = locality_of("http://192.168.1.7/v1", usual, Locality.LOCAL, policy)
+    assert near is Locality.LOCAL
+    assert locality_of("http://gpu.lan/v1", usual, Locality.LOCAL, policy) is Locality.PRIVATE
+    assert locality_of("http://192.168.2.7/v1", usual, Locality.LOCAL, policy) is Locality.PUBLIC
 
 
 def _client(endpoint: EndpointSpec, base_url: str) -> Client:

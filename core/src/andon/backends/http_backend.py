@@ -344,7 +344,7 @@ def http_backend_spec(
 
     def locate(context: BackendContext) -> Locality:
         base_url = read_base_url(name, endpoint, context)
-        return locality_of(base_url, endpoint.base_url, endpoint.locality)
+        return locality_of(base_url, endpoint.base_url, endpoint.locality, context.egress)
 
     return BackendSpec(
         name=name,

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from andon.errors import PrivacyViolation
+from andon.privacy.egress import EgressPolicy
 from andon.specs import Locality
 
 
-def locality_of(base_url: str, usual_url: str, declared: Locality) -> Locality:
+def locality_of(
+    base_url: str, usual_url: str, declared: Locality, policy: EgressPolicy | None = None
+) -> Locality:
     """Return where the data goes that is sent to a URL.
 
-    An address on this machine is local, whoever serves there. The endpoint's usual address is
-    where its plugin declares it. Any other address is public, whatever its name suggests.
+    An address on this machine or in a network that the operator lists is local, whoever serves
+    there; a listed name is private. The endpoint's usual address is where its plugin declares it,
+    and never nearer than private. Any other address is public, whatever its name suggests.
 
     :param base_url: the URL that is used.
     :param usual_url: the endpoint's usual URL.
     :param declared: where the plugin says that the usual URL is.
+    :param policy: what the operator lists; nothing where None.
     """
-    if is_loopback(urlsplit(base_url).hostname or ""):
-        return Locality.LOCAL
-    if base_url == usual_url and declared in {Locality.PRIVATE, Locality.PUBLIC}:
-        return declared
-    return Locality.PUBLIC
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, by its address or as ``localhost``.
-
-    Other names are not looked up, since whoever answers the question may lie; and numbers in
-    other than the canonical form are names.
-
-    :param host: the host of a URL, without port and brackets.
-    """
-    if host.lower().rstrip(".") == "localhost":
-        return True
     try:
-        address = ip_address(host)
+        (policy or EgressPolicy()).check_url(base_url)
+    except PrivacyViolation:
+        if base_url == usual_url and declared in {Locality.PRIVATE, Locality.PUBLIC}:
+            return declared
+        return Locality.PUBLIC
+    host = urlsplit(base_url).hostname or ""
+    return Locality.LOCAL if host.lower() == "localhost" or _is_address(host) else Locality.PRIVATE
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
     except ValueError:
         return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback
+    return True
