@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from andon.errors import ControlTokenError as ControlTokenError
     from andon.errors import DailyBudgetExceeded as DailyBudgetExceeded
     from andon.errors import DuplicateNameError as DuplicateNameError
+    from andon.errors import EgressBlocked as EgressBlocked
     from andon.errors import InvalidRequestError as InvalidRequestError
     from andon.errors import LedgerError as LedgerError
     from andon.errors import MissingKeyError as MissingKeyError
@@ -123,12 +124,12 @@ _HOMES = {
     "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
     "BudgetExceeded ClientClosedError ConfigurationError ContentFilterError "
     "ContextOverflowError ControlTokenError DailyBudgetExceeded DuplicateNameError "
-    "InvalidRequestError LedgerError MissingKeyError ModelLoadError NotFoundError "
-    "OverloadedError PermissionDeniedError PluginLoadError PluginWarning PrivacyViolation "
-    "PromptTooLongError RateLimitError RequestTimeout RequestTooExpensive RoleOrderError "
-    "RoutingError ServerError SettingsError StreamInterrupted TemplateError "
-    "TransportError UnknownBackendError UnknownModelError UnknownPriceError "
-    "UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
+    "EgressBlocked InvalidRequestError LedgerError MissingKeyError ModelLoadError "
+    "NotFoundError OverloadedError PermissionDeniedError PluginLoadError PluginWarning "
+    "PrivacyViolation PromptTooLongError RateLimitError RequestTimeout "
+    "RequestTooExpensive RoleOrderError RoutingError ServerError SettingsError "
+    "StreamInterrupted TemplateError TransportError UnknownBackendError UnknownModelError "
+    "UnknownPriceError UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
     "hookspecs": "hookimpl",
     "messages": "ChatMessage ImagePart ProviderState Role TextPart ToolCall",
     "plugins": "PluginInfo Plugins",

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import (
+    Callable,
     Mapping,
     Sequence,
 )
@@ -99,14 +100,15 @@ class _BaseClient:
             drop_unsupported=drop_unsupported,
             truncation=truncation,
         )
-        self.plugins = Plugins(
-            discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
-        )
-        self._environment: Mapping[str, str] = os.environ if discover else {}
         network = self.settings.network
         self._egress = EgressPolicy.of(
             network.allow_cidrs, network.allow_names, network.unix_sockets
         )
+        self._unguard = self._guard()
+        self.plugins = Plugins(
+            discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
+        )
+        self._environment: Mapping[str, str] = os.environ if discover else {}
         self._specs: dict[str, BackendSpec] = {}
         self._backends: dict[str, Backend] = {}
         self._lock = threading.Lock()
@@ -224,6 +226,17 @@ class _BaseClient:
         refs = read_models(model)
         return refs, read_request(refs[0].model, messages, None, False, options)
 
+    def _guard(self) -> Callable[[], object]:
+        """Guard the process where the tier demands it; return what ends that."""
+        if self.settings.privacy is not PrivacyTier.SOVEREIGN or not self.settings.network.guard:
+            return lambda: None
+        import weakref
+
+        from andon.privacy.guard import arm
+
+        # Before any plugin is imported; and until the client is closed, or forgotten.
+        return weakref.finalize(self, arm(self._egress).release)
+
     def _take_backends(self) -> list[Backend]:
         """Return the backends for closing; the client can serve no more."""
         with self._lock:
@@ -232,10 +245,11 @@ class _BaseClient:
             self._backends.clear()
             return backends
 
-    def _close_ledger(self) -> None:
+    def _end(self) -> None:
         # One that was handed over may be in use elsewhere.
         if self._owns_ledger:
             self._world.breaker.ledger.close()
+        self._unguard()
 
     def models(self) -> list[tuple[str, ModelCard]]:
         """Return every model that can be asked for by name, each with its backend's name.
@@ -358,7 +372,7 @@ class Client(_BaseClient):
         """Free every engine and connection. The client can serve no more."""
         for backend in self._take_backends():
             backend.close()
-        self._close_ledger()
+        self._end()
 
     def __enter__(self) -> Self:
         return self
@@ -445,7 +459,7 @@ class AsyncClient(_BaseClient):
         import asyncio
 
         await asyncio.gather(*(backend.aclose() for backend in self._take_backends()))
-        self._close_ledger()
+        self._end()
 
     async def __aenter__(self) -> Self:
         return self

@@ -19,7 +19,8 @@
     │   │   └── UnsafeTemplateError   a Jinja template broke out of its limits
     │   ├── UnsupportedParameterError the backend or model cannot do what was asked
     │   └── ContextOverflowError      the prompt does not fit into the context window
-    ├── PrivacyViolation              the privacy tier forbids this backend
+    ├── PrivacyViolation              the privacy tier forbids this
+    │   └── EgressBlocked             the guard stopped a connection; also a PermissionError
     ├── BudgetError
     │   ├── BudgetExceeded            a budget has no room for this request
     │   │   └── DailyBudgetExceeded   the day's
@@ -144,6 +145,13 @@ class ContextOverflowError(InvalidRequestError):
 
 class PrivacyViolation(AndonError):
     """The privacy tier forbids what was asked for."""
+
+
+class EgressBlocked(PrivacyViolation, PermissionError):
+    """The privacy guard stopped a library that would have left this machine.
+
+    It is an ``OSError`` as well, so that a library which can do without goes on.
+    """
 
 
 class BudgetError(AndonError):

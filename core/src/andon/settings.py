@@ -57,6 +57,8 @@ class NetworkSettings:
     :param allow_cidrs: networks of one's own, as ``192.168.1.0/24``; an address in one is local.
     :param allow_names: names of hosts of one's own; what they resolve to must be in one of them.
     :param unix_sockets: paths of unix sockets that may be connected to.
+    :param guard: whether a client of the tier sovereign guards the whole process; without, only
+        its own connections are checked.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -64,6 +66,7 @@ class NetworkSettings:
     allow_cidrs: tuple[str, ...] = ()
     allow_names: tuple[str, ...] = ()
     unix_sockets: tuple[str, ...] = ()
+    guard: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

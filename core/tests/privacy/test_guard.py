@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import os
 import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from andon import PrivacyViolation
+from andon import (
+    ChatMessage,
+    ChatTemplateEngine,
+    Client,
+    EgressBlocked,
+    PrivacyTier,
+    PrivacyViolation,
+    Settings,
+)
 from andon.privacy.egress import EgressPolicy
-from andon.privacy.guard import arm, is_armed, programs_allowed
+from andon.privacy.guard import arm, is_armed
+from andon.settings import NetworkSettings
 
 #: A documentation address, which answers nobody.
 FAR = "192.0.2.1"
@@ -88,7 +99,8 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.usefixtures("armed")
 def test_every_way_out_is_shut(way: Callable[[], None]) -> None:
-    with pytest.raises(PrivacyViolation, match="the privacy guard stopped"):
+    # Libraries may wrap it, like any other failure to connect.
+    with pytest.raises((EgressBlocked, urllib.error.URLError), match="the privacy guard stopped"):
         way()
 
 
@@ -128,9 +140,33 @@ def test_uvloop_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("armed")
-def test_our_own_helpers_may_run() -> None:
-    with programs_allowed():
-        by_program()
+def test_templates_are_rendered_all_the_same() -> None:
+    template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    engine = ChatTemplateEngine.from_model("x", metadata={"chat_template": template})
+    assert engine.apply([ChatMessage.user("Hello")]) == "Hello"
+
+
+@pytest.mark.usefixtures("armed")
+def test_a_library_that_can_do_without_goes_on() -> None:
+    with pytest.raises(OSError, match="guard"):
+        by_socket()
+
+
+def test_a_sovereign_client_arms_the_guard_until_it_is_closed() -> None:
+    with Client(discover=False, privacy="sovereign"), pytest.raises(EgressBlocked):
+        by_socket()
+    assert not is_armed()
+    forgotten = Client(discover=False, privacy="sovereign")
+    assert is_armed()
+    del forgotten
+    gc.collect()
+    assert not is_armed()
+
+
+def test_a_client_that_trusts_a_guard_in_the_kernel() -> None:
+    settings = Settings(privacy=PrivacyTier.SOVEREIGN, network=NetworkSettings(guard=False))
+    with Client(discover=False, settings=settings):
+        assert not is_armed()
 
 
 def test_of_several_policies_each_must_allow() -> None:
