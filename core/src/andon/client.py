@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import itertools
-import os
-import threading
 from collections.abc import (
-    Callable,
     Mapping,
     Sequence,
 )
-from dataclasses import replace
 from decimal import Decimal
-from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from andon.backends import AnswersQuestions, Backend, PromptMeasure
-from andon.budget import Budget, CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
+from andon.budget import Budget, CostCircuitBreaker, Ledger
 from andon.chat import ChatRequest, ChatResponse
-from andon.context import ContextManager, ContextWindow, TruncationStrategy
-from andon.context.manager import counter_for
-from andon.drivers import World, adrive, drive
+from andon.context import TruncationStrategy
+from andon.drivers import adrive, drive
 from andon.errors import (
-    AndonError,
-    ClientClosedError,
     ConfigurationError,
     InvalidRequestError,
-    SettingsError,
 )
 from andon.messages import Messages
 from andon.options import Models, RequestOptions, read_models, read_request, read_truncation
-from andon.pipeline import House, Order, serve
+from andon.pipeline import Order, serve
 from andon.plugins import Plugins
-from andon.pricing import PriceTable
 from andon.privacy import PrivacyTier
-from andon.privacy.egress import EgressPolicy
-from andon.profiles import ProfileTable
 from andon.response_stream import AsyncResponseStream, ResponseStream
-from andon.routing import InOrder, Router
-from andon.selection import BackendSelector, ModelRef
-from andon.settings import PriceSettings, Settings, load, override
-from andon.specs import BackendContext, BackendSpec, ModelCard, Price
+from andon.selection import ModelRef
+from andon.settings import Settings, load, override
+from andon.specs import ModelCard, Price
 from andon.tokens import TokenCount, counted_by
+from andon.workplace import Workplace
 
 
 class _BaseClient:
@@ -88,7 +76,7 @@ class _BaseClient:
         """
         if settings is None:
             settings = load() if discover else Settings()
-        self.settings = override(
+        settings = override(
             settings,
             privacy=privacy,
             daily_budget_usd=daily_budget_usd,
@@ -100,90 +88,20 @@ class _BaseClient:
             drop_unsupported=drop_unsupported,
             truncation=truncation,
         )
-        network = self.settings.network
-        self._egress = EgressPolicy.of(
-            network.allow_cidrs, network.allow_names, network.unix_sockets
+        self._place = Workplace(
+            settings, prices=prices or {}, ledger=ledger, discover=discover, plugins=plugins
         )
-        self._unguard = self._guard()
-        self.plugins = Plugins(
-            discover=discover, plugins=plugins, disabled=self.settings.disable_plugins
-        )
-        self._environment: Mapping[str, str] = os.environ if discover else {}
-        self._specs: dict[str, BackendSpec] = {}
-        self._backends: dict[str, Backend] = {}
-        self._lock = threading.Lock()
-        self._closed = False
         self._numbers = itertools.count(1)
-        self._house = self._build_house(prices or {})
-        told = self.plugins.observers(self.settings.observers)
-        breaker = self._build_breaker(ledger)
-        self._world = World(self._create_backend, self._backends, breaker, told)
 
-    def _build_house(self, prices: Mapping[str, Price]) -> House:
-        from_settings = {name: _price(name, row) for name, row in self.settings.prices.items()}
-        profiles = ProfileTable(self.settings.profiles, self.plugins.model_profile)
-        return House(
-            find_backend=self._find_backend,
-            selector=BackendSelector(self.settings.privacy),
-            prices=PriceTable(
-                {**from_settings, **prices},
-                self.plugins.price,
-                unknown=self.settings.unknown_price,
-            ),
-            router=_find_router(self.settings.routing, self.plugins),
-            profiles=profiles,
-            find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, self.plugins)),
-        )
+    @property
+    def settings(self) -> Settings:
+        """What holds for every request."""
+        return self._place.settings
 
-    def _build_breaker(self, ledger: Ledger | str | None) -> CostCircuitBreaker:
-        config = CircuitBreakerConfig(
-            daily_budget_usd=self.settings.daily_budget_usd,
-            warning_threshold=self.settings.warning_threshold,
-            max_request_cost_usd=self.settings.max_request_cost_usd,
-            budgets=self.settings.budgets,
-            time_zone=self.settings.time_zone,
-            ledger_failure=self.settings.ledger_failure,
-        )
-        place = self.settings.ledger if ledger is None else ledger
-        self._owns_ledger = place is None or isinstance(place, str)
-        return CostCircuitBreaker(config, ledger=_open_ledger(place, self.plugins))
-
-    def _find_backend(self, name: str) -> BackendSpec:
-        """Return a backend's record, its locality as this client's settings make it."""
-        spec = self._specs.get(name)
-        if spec is None:
-            spec = self.plugins.backend(name)
-            if spec.locate is not None:
-                spec = replace(spec, locality=spec.locate(self._context(spec)))
-            self._specs[name] = spec
-        return spec
-
-    def _create_backend(self, spec: BackendSpec) -> Backend:
-        with self._lock:
-            self._check_open()
-            backend = self._backends.get(spec.name)
-            if backend is None:
-                backend = self._backends[spec.name] = spec.create(self._context(spec))
-            return backend
-
-    def _context(self, spec: BackendSpec) -> BackendContext:
-        options: dict[str, Any] = {}
-        for name in (*spec.aliases, spec.name):
-            options.update(self.settings.endpoints.get(name, {}))
-        return BackendContext(
-            options=options,
-            offline=self.settings.privacy is PrivacyTier.SOVEREIGN,
-            find_card=self.plugins.model_card,
-            cards=self.plugins.model_cards,
-            chat_templates=self.plugins.chat_templates,
-            environment=self._environment,
-            find_profile=partial(self._house.profiles.find, spec.name),
-            egress=self._egress,
-        )
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosedError("this client is closed; make a new one")
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins of this client."""
+        return self._place.plugins
 
     def _order(
         self,
@@ -194,7 +112,7 @@ class _BaseClient:
         options: RequestOptions,
     ) -> Order:
         """Read a call's arguments; every mistake in them is found here, before any work."""
-        self._check_open()
+        self._place.check_open()
         refs = read_models(models)
         request = read_request(refs[0].model, messages, prompt, stream, options)
         timeout = options.get("timeout")
@@ -213,60 +131,19 @@ class _BaseClient:
             read_truncation(options, self.settings.truncation),
         )
 
-    def _reach(self, name: str) -> Backend:
-        """Return a backend that the privacy tier allows to ask."""
-        spec = self._find_backend(name)
-        self._house.selector.validate(spec)
-        return self._create_backend(spec)
-
     def _question(
         self, model: str, messages: Messages, options: RequestOptions
     ) -> tuple[tuple[ModelRef, ...], ChatRequest]:
-        self._check_open()
+        self._place.check_open()
         refs = read_models(model)
         return refs, read_request(refs[0].model, messages, None, False, options)
-
-    def _guard(self) -> Callable[[], object]:
-        """Guard the process where the tier demands it; return what ends that."""
-        if self.settings.privacy is not PrivacyTier.SOVEREIGN or not self.settings.network.guard:
-            return lambda: None
-        import weakref
-
-        from andon.privacy.guard import arm
-
-        # Before any plugin is imported; and until the client is closed, or forgotten.
-        return weakref.finalize(self, arm(self._egress).release)
-
-    def _take_backends(self) -> list[Backend]:
-        """Return the backends for closing; the client can serve no more."""
-        with self._lock:
-            self._closed = True
-            backends = list(self._backends.values())
-            self._backends.clear()
-            return backends
-
-    def _end(self) -> None:
-        # One that was handed over may be in use elsewhere.
-        if self._owns_ledger:
-            self._world.breaker.ledger.close()
-        self._unguard()
 
     def models(self) -> list[tuple[str, ModelCard]]:
         """Return every model that can be asked for by name, each with its backend's name.
 
         Imports every plugin, and leaves out backends that cannot be made or do not answer.
         """
-        names = sorted(self.plugins.backends())
-        return [(name, card) for name in names for card in self._models_of(name)]
-
-    def _models_of(self, name: str) -> Sequence[ModelCard]:
-        try:
-            spec = self._find_backend(name)
-            if not self._house.selector.privacy.allows(spec.locality):
-                return ()
-            return self._create_backend(spec).models()
-        except AndonError:
-            return ()
+        return self._place.models()
 
     def price(self, model: str) -> Price:
         """Return what a model costs, and where that is known from.
@@ -275,18 +152,18 @@ class _BaseClient:
         :raises UnknownPriceError: nobody knows it.
         """
         [ref] = read_models(model)
-        spec = self._find_backend(ref.backend)
-        return self._house.prices.price(spec.name, ref.model, spec.locality)
+        spec = self._place.find_backend(ref.backend)
+        return self._place.house.prices.price(spec.name, ref.model, spec.locality)
 
     @property
     def breaker(self) -> CostCircuitBreaker:
         """What grants this client's spending."""
-        return self._world.breaker
+        return self._place.world.breaker
 
     @property
     def spent_today_usd(self) -> Decimal:
         """What is spent or held today, in US dollars."""
-        return self._world.breaker.spent_today_usd
+        return self._place.world.breaker.spent_today_usd
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} privacy={self.settings.privacy}>"
@@ -327,7 +204,9 @@ class Client(_BaseClient):
     ) -> ResponseStream:
         """Answer a chat, or complete a raw ``prompt``, piece by piece; see :meth:`chat`."""
         order = self._order(model, messages, prompt, True, options)
-        return ResponseStream(lambda finish: drive(serve(order, self._house), self._world, finish))
+        return ResponseStream(
+            lambda finish: drive(serve(order, self._place.house), self._place.world, finish)
+        )
 
     def list_models(self, backend: str) -> Sequence[ModelCard]:
         """Ask a backend which models it has at this moment.
@@ -337,12 +216,12 @@ class Client(_BaseClient):
         :raises PrivacyViolation: the privacy tier forbids asking it.
         :raises BackendError: it failed.
         """
-        asked = self._reach(backend)
+        asked = self._place.reach(backend)
         return asked.list_models() if isinstance(asked, AnswersQuestions) else asked.models()
 
     def check_health(self, backend: str) -> None:
         """Ask a backend whether it can serve; without an error it can. See :meth:`list_models`."""
-        asked = self._reach(backend)
+        asked = self._place.reach(backend)
         if isinstance(asked, AnswersQuestions):
             asked.check_health()
 
@@ -357,22 +236,22 @@ class Client(_BaseClient):
         :raises ConfigurationError: the backend cannot be asked; see :meth:`list_models`.
         """
         [ref], request = self._question(model, messages, options)
-        asked = self._reach(ref.backend)
+        asked = self._place.reach(ref.backend)
         if isinstance(asked, AnswersQuestions):
             return counted_by(ref.backend, asked.count_tokens(request))
         return _measured(ref, asked.measure(request))
 
     def _whole(self, order: Order) -> ChatResponse:
         whole: list[ChatResponse] = []
-        for _ in drive(serve(order, self._house), self._world, whole.append):
+        for _ in drive(serve(order, self._place.house), self._place.world, whole.append):
             pass
         return whole[0]
 
     def close(self) -> None:
         """Free every engine and connection. The client can serve no more."""
-        for backend in self._take_backends():
+        for backend in self._place.take_backends():
             backend.close()
-        self._end()
+        self._place.end()
 
     def __enter__(self) -> Self:
         return self
@@ -416,7 +295,7 @@ class AsyncClient(_BaseClient):
         """Answer a chat, or complete a raw ``prompt``, piece by piece; see :meth:`Client.chat`."""
         order = self._order(model, messages, prompt, True, options)
         return AsyncResponseStream(
-            lambda finish: adrive(serve(order, self._house), self._world, finish)
+            lambda finish: adrive(serve(order, self._place.house), self._place.world, finish)
         )
 
     async def list_models(self, backend: str) -> Sequence[ModelCard]:
@@ -446,11 +325,11 @@ class AsyncClient(_BaseClient):
         import asyncio
 
         # The first use of a backend may import an engine.
-        return await asyncio.to_thread(self._reach, name)
+        return await asyncio.to_thread(self._place.reach, name)
 
     async def _whole(self, order: Order) -> ChatResponse:
         whole: list[ChatResponse] = []
-        async for _ in adrive(serve(order, self._house), self._world, whole.append):
+        async for _ in adrive(serve(order, self._place.house), self._place.world, whole.append):
             pass
         return whole[0]
 
@@ -458,8 +337,8 @@ class AsyncClient(_BaseClient):
         """Free every engine and connection. The client can serve no more."""
         import asyncio
 
-        await asyncio.gather(*(backend.aclose() for backend in self._take_backends()))
-        self._end()
+        await asyncio.gather(*(backend.aclose() for backend in self._place.take_backends()))
+        self._place.end()
 
     async def __aenter__(self) -> Self:
         return self
@@ -473,60 +352,7 @@ class AsyncClient(_BaseClient):
         await self.aclose()
 
 
-def _price(name: str, row: PriceSettings) -> Price:
-    return Price(
-        input=row.input,
-        output=row.output,
-        cached_input=row.cached_input,
-        cache_write=row.cache_write,
-        reasoning=row.reasoning,
-        source=f'settings: prices."{name}"',
-    )
-
-
 def _measured(ref: ModelRef, measure: PromptMeasure | None) -> TokenCount:
     if measure is None:
         raise ConfigurationError(f"the backend {ref.backend!r} cannot be asked for token counts")
     return measure.count
-
-
-def _find_manager(
-    profiles: ProfileTable, plugins: Plugins, backend: str, model: str
-) -> ContextManager | None:
-    window = profiles.find(backend, model).context_window
-    if window is None:
-        return None
-    counter = counter_for(f"{backend}:{model}", plugins.tokenizers())
-    return ContextManager(ContextWindow(window), counter)
-
-
-def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:
-    if not routing:
-        return InOrder()
-    options = dict(routing)
-    name = options.pop("strategy", None)
-    spec = plugins.router(name) if isinstance(name, str) else None
-    if spec is None:
-        raise SettingsError(f"routing.strategy: no plugin offers the routing strategy {name!r}")
-    return spec.create(options)
-
-
-def _open_ledger(place: Ledger | str | None, plugins: Plugins) -> Ledger:
-    if place is None:
-        return MemoryLedger()
-    if not isinstance(place, str):
-        return place
-    scheme = place.partition(":")[0]
-    if scheme == "sqlite":
-        from andon.budget.sqlite import open_sqlite
-
-        return open_sqlite(place)
-    spec = plugins.ledger(scheme)
-    if spec is None:
-        raise SettingsError(f"no plugin opens a ledger at {place!r}: unknown scheme {scheme!r}")
-    try:
-        return spec.create(place)
-    except AndonError:
-        raise
-    except Exception as error:
-        raise SettingsError(f"the ledger at {place!r} cannot be opened: {error}") from error

@@ -10,16 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from andon.testing.server import (
-    LAST_CHUNK,
-    ScriptedServer,
-    chunk,
-    cut,
-    hold,
-    reset,
-    respond,
-    stream_head,
-)
 
 from andon.backends.http_backend import HTTPBackend
 from andon.backends.http_options import HTTPOptions
@@ -33,6 +23,16 @@ from andon.errors import (
     TransportError,
 )
 from andon.specs import BackendContext, Locality, ModelProfile
+from andon.testing.server import (
+    LAST_CHUNK,
+    ScriptedServer,
+    chunk,
+    cut,
+    hold,
+    reset,
+    respond,
+    stream_head,
+)
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, StreamDecoder
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.retry import RetryPolicy

@@ -73,7 +73,7 @@ def check_signature(request: ReceivedRequest, credentials: Credentials, region: 
 
 def test_the_facts() -> None:
     [spec] = andon_aws_bedrock.andon_register_backends()
-    assert (spec.name, spec.locality) == ("aws-bedrock", Locality.PUBLIC)
+    assert (spec.name, spec.locality) == ("aws-bedrock", Locality.PRIVATE)
     assert ENDPOINT.key_variables == ("AWS_BEARER_TOKEN_BEDROCK",)
     assert ENDPOINT.base_url_variables == ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL")
 

@@ -32,7 +32,7 @@ OLD = {"api_version": "2024-10-21"}
 
 def test_the_facts() -> None:
     [spec] = andon_azure_openai.andon_register_backends()
-    assert (spec.name, spec.locality) == ("azure-openai", Locality.PUBLIC)
+    assert (spec.name, spec.locality) == ("azure-openai", Locality.PRIVATE)
     assert ENDPOINT.base_url == ""
     assert ENDPOINT.key_variables == ("AZURE_OPENAI_API_KEY",)
 

@@ -35,7 +35,7 @@ def context(environment: Mapping[str, str] | None = None, **options: Any) -> Bac
 
 def test_the_facts() -> None:
     [spec] = andon_google_vertex.andon_register_backends()
-    assert (spec.name, spec.locality) == ("google-vertex", Locality.PUBLIC)
+    assert (spec.name, spec.locality) == ("google-vertex", Locality.PRIVATE)
     assert spec.models == ("gemini-3.5-flash",)
     assert ENDPOINT.base_url == read_base_url("google-vertex", ENDPOINT, context())
     assert ENDPOINT.options == ("project", "location", "api_version", "credentials_file")

@@ -158,31 +158,23 @@ def test_ids_are_those_of_the_real_encoding(encoding: str, text: str, ids: list[
 
 
 #: What OpenAI's API reported for these chats (OpenAI cookbook, "How to count tokens").
+EXPERT = (
+    "You are a helpful, pattern-following assistant that translates corporate jargon into plain "
+    "English."
+)
+CIRCLE_BACK = (
+    "Let's circle back when we have more bandwidth to touch base on opportunities for increased "
+    "leverage."
+)
+LATER = "Let's talk later when we're less busy about how to do better."
+PIVOT = "This late pivot means we don't have time to boil the ocean for the client deliverable."
 JARGON = [
-    (
-        "system",
-        None,
-        "You are a helpful, pattern-following assistant that translates corporate jargon into "
-        "plain English.",
-    ),
+    ("system", None, EXPERT),
     ("system", "example_user", "New synergies will help drive top-line growth."),
     ("system", "example_assistant", "Things working well together will increase revenue."),
-    (
-        "system",
-        "example_user",
-        "Let's circle back when we have more bandwidth to touch base on opportunities for "
-        "increased leverage.",
-    ),
-    (
-        "system",
-        "example_assistant",
-        "Let's talk later when we're less busy about how to do better.",
-    ),
-    (
-        "user",
-        None,
-        "This late pivot means we don't have time to boil the ocean for the client deliverable.",
-    ),
+    ("system", "example_user", CIRCLE_BACK),
+    ("system", "example_assistant", LATER),
+    ("user", None, PIVOT),
 ]
 
 

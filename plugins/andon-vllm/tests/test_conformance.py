@@ -1,9 +1,10 @@
-"""andon-vllm and the conformance kit."""
+"""andon-vllm and the conformance kit, in both of its protocols."""
 
 from __future__ import annotations
 
 import andon_vllm
 from andon.testing import ALL, Ability, BackendConformance
+from andon.testing.providers.completions import CompletionsProvider
 from andon.testing.providers.openai_chat import OpenAIChatProvider
 
 
@@ -11,5 +12,20 @@ class TestVLLM(BackendConformance):
     plugin = andon_vllm
     backend = "vllm"
     provider = OpenAIChatProvider(reasoning_field="reasoning", token_count="count")
-    abilities = ALL - {Ability.TOKEN_COUNT}
+    abilities = ALL
+    key_is_needed = False
+
+
+class TestVLLMCompletions(BackendConformance):
+    plugin = andon_vllm
+    backend = "vllm"
+    variant = "completions"
+    provider = CompletionsProvider(token_count="count")
+    options = {"api": "completions", "chat_template": "chatml"}  # noqa: RUF012
+    abilities = frozenset(
+        {
+            Ability.JSON_SCHEMA, Ability.SEED, Ability.STOP, Ability.LOGPROBS, Ability.MODEL_LIST,
+            Ability.HEALTH, Ability.TOKEN_COUNT, Ability.CONTINUATION, Ability.RAW_PROMPT,
+        }
+    )  # fmt: skip
     key_is_needed = False

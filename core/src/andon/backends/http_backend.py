@@ -344,7 +344,9 @@ def http_backend_spec(
 
     def locate(context: BackendContext) -> Locality:
         base_url = read_base_url(name, endpoint, context)
-        return locality_of(base_url, endpoint.base_url, endpoint.locality, context.egress)
+        return locality_of(
+            base_url, endpoint.base_url, endpoint.locality, context.egress, endpoint.own_hosts
+        )
 
     return BackendSpec(
         name=name,

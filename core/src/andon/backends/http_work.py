@@ -84,7 +84,8 @@ class Work:
     def _url(self, call: HTTPCall) -> str:
         options = self._facts.options
         if call.path.startswith("/"):
-            return options.base_url + call.path
+            base = options.base_url.removesuffix("/v1") if call.at_root else options.base_url
+            return base + call.path
         there, here = urlsplit(call.path), urlsplit(options.base_url)
         known = there.netloc == here.netloc or there.netloc in options.trusted_hosts
         # Our credentials go along, so encryption must not end on the way.

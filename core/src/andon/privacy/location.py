@@ -11,7 +11,11 @@ from andon.specs import Locality
 
 
 def locality_of(
-    base_url: str, usual_url: str, declared: Locality, policy: EgressPolicy | None = None
+    base_url: str,
+    usual_url: str,
+    declared: Locality,
+    policy: EgressPolicy | None = None,
+    own_hosts: tuple[str, ...] = (),
 ) -> Locality:
     """Return where the data goes that is sent to a URL.
 
@@ -23,15 +27,30 @@ def locality_of(
     :param usual_url: the endpoint's usual URL.
     :param declared: where the plugin says that the usual URL is.
     :param policy: what the operator lists; nothing where None.
+    :param own_hosts: suffixes of hosts for which the declaration holds as well.
     """
     try:
         (policy or EgressPolicy()).check_url(base_url)
     except PrivacyViolation:
-        if base_url == usual_url and declared in {Locality.PRIVATE, Locality.PUBLIC}:
+        host = urlsplit(base_url).hostname or ""
+        usual = base_url == usual_url or host.endswith(own_hosts)
+        if usual and declared in {Locality.PRIVATE, Locality.PUBLIC}:
             return declared
         return Locality.PUBLIC
     host = urlsplit(base_url).hostname or ""
     return Locality.LOCAL if host.lower() == "localhost" or _is_address(host) else Locality.PRIVATE
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, by its address or as ``localhost``.
+
+    :param host: the host of a URL, without port and brackets.
+    """
+    try:
+        EgressPolicy().check_host(host)
+    except PrivacyViolation:
+        return False
+    return True
 
 
 def _is_address(host: str) -> bool:

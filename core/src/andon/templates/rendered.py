@@ -50,9 +50,14 @@ class Rendered:
         return "".join(segment.text for segment in self.segments)
 
     @property
+    def bos(self) -> str:
+        """The BOS that the prompt brings along, or nothing."""
+        if not self.segments or not self.segments[0].control:
+            return ""
+        known = (self.bos_token, *_BOS) if self.bos_token else _BOS
+        return next((bos for bos in known if self.segments[0].text.startswith(bos)), "")
+
+    @property
     def has_bos(self) -> bool:
         """Whether the prompt brings its own BOS, so that none must be added."""
-        if not self.segments or not self.segments[0].control:
-            return False
-        known = (*_BOS, self.bos_token) if self.bos_token else _BOS
-        return self.segments[0].text.startswith(known)
+        return bool(self.bos)

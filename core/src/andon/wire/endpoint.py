@@ -52,6 +52,8 @@ class EndpointSpec:
     :param auth_prefix: what stands before the key in that header.
     :param authorizer: makes what signs calls, in place of key and header.
     :param headers: headers that go with every call, names in lower case.
+    :param own_hosts: suffixes of the provider's hosts, each with its leading dot, where every user
+        has another address; what is declared of the locality holds for them.
     :param options: further settings that the backend takes, all texts.
     :param trusted_hosts: other hosts to which the provider may send us on, with our credentials.
     :param see_other: whether a 303 to the same host is followed: a long call goes on there.
@@ -68,6 +70,7 @@ class EndpointSpec:
     auth_prefix: str = "Bearer "
     authorizer: Callable[[BackendContext], Authorizer] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    own_hosts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     trusted_hosts: tuple[str, ...] = ()
     see_other: bool = False

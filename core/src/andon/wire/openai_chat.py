@@ -104,7 +104,7 @@ class OpenAIChat(Dialect):
         self, request: ChatRequest, profile: ModelProfile = UNKNOWN
     ) -> Query[int] | None:
         """Return how to ask for the tokens of a request's prompt, or None where one cannot."""
-        if self._quirks.token_count is not None:
+        if self._quirks.counting is not None:
             return token_question(request, self._quirks, profile, self._headers)
         if not self._quirks.input_tokens or request.prompt is not None:
             return None

@@ -79,13 +79,12 @@ def refuse_unsupported(request: ChatRequest, quirks: Quirks) -> None:
     :raises UnsupportedParameterError: it cannot.
     """
     raw = request.prompt is not None
-    schema = request.response_format.kind == "json_schema"
-    form = request.response_format.kind != "text"
+    kind = request.response_format.kind
+    keeps = {"json_schema": quirks.json_schema, "json_object": quirks.json_object}.get(kind, True)
     refused = {
         "a raw prompt": raw and not quirks.completions,
         "tools": bool(request.tools) and (raw or not quirks.tools),
-        "response_format": (form and raw and not quirks.raw_response_format)
-        or (schema and not quirks.json_schema),
+        "response_format": not keeps or (kind != "text" and raw and not quirks.raw_response_format),
         "seed": request.sampling.seed is not None and not quirks.seed,
         "reasoning_effort": request.reasoning_effort is not None
         and (raw or not quirks.reasoning_effort),

@@ -27,6 +27,7 @@ class Quirks:
         None keeps them here. In answers every known field is read.
     :param tools: whether the server can call tools.
     :param json_schema: whether the server can keep an answer to a JSON schema.
+    :param json_object: whether the server can keep an answer to any JSON object.
     :param schema_form: how a JSON schema is written: as OpenAI's ``json_schema``, or as the
         ``value`` of a JSON object (TGI).
     :param text_only: whether the content of a message must be one text.
@@ -42,7 +43,7 @@ class Quirks:
         has none. Raw prompts always ask with the number.
     :param health_path: where the server tells whether it can serve, beside ``/v1``; None where it
         does not.
-    :param token_count: whose way of counting tokens the server has; None where it has none.
+    :param counting: whose way of counting tokens the server has; None where it has none.
     :param input_tokens: whether the server counts a chat's tokens at ``/responses/input_tokens``.
     :param extra: members that every request body has besides.
     """
@@ -56,6 +57,7 @@ class Quirks:
     reasoning_field: str | None = None
     tools: bool = True
     json_schema: bool = True
+    json_object: bool = True
     schema_form: Literal["json_schema", "value"] = "json_schema"
     text_only: bool = False
     full_top_p: bool = True
@@ -67,10 +69,30 @@ class Quirks:
     raw_special_tokens: bool = False
     logprobs: Literal["top", "number"] | None = "top"
     health_path: str | None = None
-    token_count: Literal["vllm", "llama-server", "tgi", "localai", "realizar"] | None = None
+    counting: Literal["vllm", "llama-server", "tgi", "localai", "realizar"] | None = None
     input_tokens: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 #: OpenAI itself.
 OPENAI = Quirks()
+
+#: vLLM, which many providers run.
+VLLM = Quirks(
+    continuation=True,
+    reasoning_field="reasoning",
+    raw_response_format=True,
+    raw_special_tokens=True,
+    health_path="/health",
+    counting="vllm",
+)
+
+#: llama.cpp's own server. (Its usage comes in a stream if asked for.)
+LLAMA_SERVER = Quirks(
+    max_tokens_field="max_tokens",
+    continuation=True,
+    prefix_echoed=True,
+    reasoning_field="reasoning_content",
+    health_path="/health",
+    counting="llama-server",
+)

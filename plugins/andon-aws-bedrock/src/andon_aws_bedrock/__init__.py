@@ -15,7 +15,8 @@ from andon_aws_bedrock.settings import BASE_URL_VARIABLES, KEY_VARIABLE, OPTIONS
 
 ENDPOINT = EndpointSpec(
     base_url="",
-    locality=Locality.PUBLIC,
+    locality=Locality.PRIVATE,  # an account of one's own, and its contract
+    own_hosts=(".amazonaws.com", ".amazonaws.com.cn", ".api.aws"),
     key_variables=(KEY_VARIABLE,),
     base_url_variables=BASE_URL_VARIABLES,
     find_base_url=find_base_url,

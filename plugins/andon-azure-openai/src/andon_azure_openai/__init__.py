@@ -15,7 +15,8 @@ from andon_azure_openai.place import find_base_url, make_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="",
-    locality=Locality.PUBLIC,
+    locality=Locality.PRIVATE,  # an account of one's own, and its contract
+    own_hosts=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
     key_variables=("AZURE_OPENAI_API_KEY",),
     find_base_url=find_base_url,
     auth_header="api-key",

@@ -13,7 +13,8 @@ from andon_google_vertex.place import find_base_url, make_dialect
 
 ENDPOINT = EndpointSpec(
     base_url="https://aiplatform.googleapis.com/v1beta1",
-    locality=Locality.PUBLIC,
+    locality=Locality.PRIVATE,  # an account of one's own, and its contract
+    own_hosts=(".googleapis.com",),
     key_variables=("GOOGLE_API_KEY",),
     find_base_url=find_base_url,
     authorizer=make_authorizer,

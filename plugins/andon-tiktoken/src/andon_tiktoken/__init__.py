@@ -25,7 +25,7 @@ MODELS = {
         "o3*",
         "o4-*",
         "chatgpt-4o*",
-    ),  # fmt: skip
+    ),
     "o200k_harmony": ("gpt-oss-*", "gpt-oss:*"),
     "cl100k_base": ("gpt-4", "gpt-4-*", "gpt-3.5*", "gpt-35-*"),
 }

@@ -28,7 +28,8 @@ class Caller:
     """A client of one colour, and what runs its coroutines.
 
     :param colour: ``"sync"`` or ``"async"``.
-    :param arguments: the client's arguments.
+
+    Further keyword arguments are the client's.
     """
 
     def __init__(self, colour: str, **arguments: Any) -> None:

@@ -1,0 +1,241 @@
+"""What a client works with: settings, plugins, backends, and the rooms of the corridor."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any
+
+from andon.backends import Backend
+from andon.budget import CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
+from andon.context import ContextManager, ContextWindow
+from andon.context.manager import counter_for
+from andon.drivers import World
+from andon.errors import AndonError, ClientClosedError, SettingsError
+from andon.pipeline import House
+from andon.plugins import Plugins
+from andon.pricing import PriceTable
+from andon.privacy import PrivacyTier
+from andon.privacy.egress import EgressPolicy
+from andon.profiles import ProfileTable
+from andon.routing import InOrder, Router
+from andon.selection import BackendSelector
+from andon.settings import PriceSettings, Settings
+from andon.specs import BackendContext, BackendSpec, ModelCard, Price
+
+
+class Workplace:
+    """Makes what a client needs, each thing at its first use and once.
+
+    :param settings: what holds for every request.
+    :param prices: prices by ``backend:model``, before those of the settings.
+    :param ledger: where spending is kept, before the settings' own.
+    :param discover: whether to look for installed plugins, and to read the environment.
+    :param plugins: modules or objects that are plugins.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prices: Mapping[str, Price],
+        ledger: Ledger | str | None,
+        discover: bool,
+        plugins: Sequence[object],
+    ) -> None:
+        self.settings = settings
+        network = settings.network
+        self._egress = EgressPolicy.of(
+            network.allow_cidrs, network.allow_names, network.unix_sockets
+        )
+        # Before any plugin is imported.
+        self._unguard = self._guard()
+        self.plugins = Plugins(
+            discover=discover, plugins=plugins, disabled=settings.disable_plugins
+        )
+        self._environment: Mapping[str, str] = os.environ if discover else {}
+        self._specs: dict[str, BackendSpec] = {}
+        self._backends: dict[str, Backend] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self.house = self._build_house(prices)
+        place = settings.ledger if ledger is None else ledger
+        self._owns_ledger = place is None or isinstance(place, str)
+        breaker = CostCircuitBreaker(
+            _breaker_config(settings), ledger=_open_ledger(place, self.plugins)
+        )
+        told = self.plugins.observers(settings.observers)
+        self.world = World(self.create_backend, self._backends, breaker, told)
+
+    def find_backend(self, name: str) -> BackendSpec:
+        """Return a backend's record, its locality as the settings make it."""
+        spec = self._specs.get(name)
+        if spec is None:
+            spec = self.plugins.backend(name)
+            if spec.locate is not None:
+                spec = replace(spec, locality=spec.locate(self._context(spec)))
+            self._specs[name] = spec
+        return spec
+
+    def create_backend(self, spec: BackendSpec) -> Backend:
+        """Return the one backend of a record."""
+        with self._lock:
+            self.check_open()
+            backend = self._backends.get(spec.name)
+            if backend is None:
+                backend = self._backends[spec.name] = spec.create(self._context(spec))
+            return backend
+
+    def reach(self, name: str) -> Backend:
+        """Return a backend that the privacy tier allows to ask.
+
+        :raises PrivacyViolation: it does not.
+        """
+        spec = self.find_backend(name)
+        self.house.selector.validate(spec)
+        return self.create_backend(spec)
+
+    def models(self) -> list[tuple[str, ModelCard]]:
+        """Return every model that can be asked for by name, each with its backend's name."""
+        names = sorted(self.plugins.backends())
+        return [(name, card) for name in names for card in self._models_of(name)]
+
+    def check_open(self) -> None:
+        """Check that nothing was closed.
+
+        :raises ClientClosedError: it was.
+        """
+        if self._closed:
+            raise ClientClosedError("this client is closed; make a new one")
+
+    def take_backends(self) -> list[Backend]:
+        """Return the backends for closing; the client can serve no more."""
+        with self._lock:
+            self._closed = True
+            backends = list(self._backends.values())
+            self._backends.clear()
+            return backends
+
+    def end(self) -> None:
+        """Let go of all but the backends."""
+        # A ledger that was handed over may be in use elsewhere.
+        if self._owns_ledger:
+            self.world.breaker.ledger.close()
+        self._unguard()
+
+    def _models_of(self, name: str) -> Sequence[ModelCard]:
+        try:
+            spec = self.find_backend(name)
+            if not self.house.selector.privacy.allows(spec.locality):
+                return ()
+            return self.create_backend(spec).models()
+        except AndonError:
+            return ()
+
+    def _guard(self) -> Callable[[], object]:
+        """Guard the process where the tier demands it; return what ends that."""
+        if self.settings.privacy is not PrivacyTier.SOVEREIGN or not self.settings.network.guard:
+            return lambda: None
+        import weakref
+
+        from andon.privacy.guard import arm
+
+        # Until the client is closed, or forgotten.
+        return weakref.finalize(self, arm(self._egress).release)
+
+    def _build_house(self, prices: Mapping[str, Price]) -> House:
+        settings, plugins = self.settings, self.plugins
+        from_settings = {name: _price(name, row) for name, row in settings.prices.items()}
+        profiles = ProfileTable(settings.profiles, plugins.model_profile)
+        return House(
+            find_backend=self.find_backend,
+            selector=BackendSelector(settings.privacy),
+            prices=PriceTable(
+                {**from_settings, **prices}, plugins.price, unknown=settings.unknown_price
+            ),
+            router=_find_router(settings.routing, plugins),
+            profiles=profiles,
+            find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
+        )
+
+    def _context(self, spec: BackendSpec) -> BackendContext:
+        options: dict[str, Any] = {}
+        for name in (*spec.aliases, spec.name):
+            options.update(self.settings.endpoints.get(name, {}))
+        return BackendContext(
+            options=options,
+            offline=self.settings.privacy is PrivacyTier.SOVEREIGN,
+            find_card=self.plugins.model_card,
+            cards=self.plugins.model_cards,
+            chat_templates=self.plugins.chat_templates,
+            environment=self._environment,
+            find_profile=partial(self.house.profiles.find, spec.name),
+            egress=self._egress,
+        )
+
+
+def _breaker_config(settings: Settings) -> CircuitBreakerConfig:
+    return CircuitBreakerConfig(
+        daily_budget_usd=settings.daily_budget_usd,
+        warning_threshold=settings.warning_threshold,
+        max_request_cost_usd=settings.max_request_cost_usd,
+        budgets=settings.budgets,
+        time_zone=settings.time_zone,
+        ledger_failure=settings.ledger_failure,
+    )
+
+
+def _price(name: str, row: PriceSettings) -> Price:
+    return Price(
+        input=row.input,
+        output=row.output,
+        cached_input=row.cached_input,
+        cache_write=row.cache_write,
+        reasoning=row.reasoning,
+        source=f'settings: prices."{name}"',
+    )
+
+
+def _find_manager(
+    profiles: ProfileTable, plugins: Plugins, backend: str, model: str
+) -> ContextManager | None:
+    window = profiles.find(backend, model).context_window
+    if window is None:
+        return None
+    counter = counter_for(f"{backend}:{model}", plugins.tokenizers())
+    return ContextManager(ContextWindow(window), counter)
+
+
+def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:
+    if not routing:
+        return InOrder()
+    options = dict(routing)
+    name = options.pop("strategy", None)
+    spec = plugins.router(name) if isinstance(name, str) else None
+    if spec is None:
+        raise SettingsError(f"routing.strategy: no plugin offers the routing strategy {name!r}")
+    return spec.create(options)
+
+
+def _open_ledger(place: Ledger | str | None, plugins: Plugins) -> Ledger:
+    if place is None:
+        return MemoryLedger()
+    if not isinstance(place, str):
+        return place
+    scheme = place.partition(":")[0]
+    if scheme == "sqlite":
+        from andon.budget.sqlite import open_sqlite
+
+        return open_sqlite(place)
+    spec = plugins.ledger(scheme)
+    if spec is None:
+        raise SettingsError(f"no plugin opens a ledger at {place!r}: unknown scheme {scheme!r}")
+    try:
+        return spec.create(place)
+    except AndonError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"the ledger at {place!r} cannot be opened: {error}") from error
