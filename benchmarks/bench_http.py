@@ -109,6 +109,7 @@ def _body(stream: bool) -> bytes:
 
 
 def _raw_cases(url: str) -> dict[str, tuple[Callable[[], object], int]]:
+    import aiohttp
     import httpx2
 
     from andon.wire.sse import SSEDecoder
@@ -136,10 +137,21 @@ def _raw_cases(url: str) -> dict[str, tuple[Callable[[], object], int]]:
 
             await _at_once(one)
 
+    async def ask_aiohttp() -> None:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as many:
+
+            async def one() -> None:
+                async with many.post(url, data=_body(False)) as reply:
+                    json.loads(await reply.read())
+
+            await _at_once(one)
+
     return {
         "call, raw httpx2": (calls, CALLS),
         "chunk, raw httpx2": (stream, CHUNKS),
         "call of 64 at once, raw httpx2": (lambda: asyncio.run(ask()), CALLS * 8),
+        "call of 64 at once, raw aiohttp": (lambda: asyncio.run(ask_aiohttp()), CALLS * 8),
     }
 
 

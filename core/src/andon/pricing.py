@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Literal
 
 from andon.chat import Usage
@@ -71,15 +72,7 @@ class TokenPricing:
     @classmethod
     def from_price(cls, price: Price) -> TokenPricing:
         """Return a price in integers; fractions of a nano-dollar per million are rounded up."""
-        tiers = sorted(price.long_context, key=lambda tier: -tier.above)
-        return cls(
-            input=to_nano(price.input),
-            output=to_nano(price.output),
-            cached_input=_or(price.cached_input, price.input),
-            cache_write=_or(price.cache_write, price.input),
-            reasoning=_or(price.reasoning, price.output),
-            long_context=tuple((tier.above, cls.from_price(tier.price)) for tier in tiers),
-        )
+        return _in_integers(price)
 
     @classmethod
     def per_million(cls, input_usd: Amount, output_usd: Amount) -> TokenPricing:
@@ -134,6 +127,19 @@ class TokenPricing:
 
     def _at(self, input_tokens: int) -> TokenPricing:
         return next((tier for above, tier in self.long_context if input_tokens > above), self)
+
+
+@lru_cache(maxsize=1024)
+def _in_integers(price: Price) -> TokenPricing:
+    tiers = sorted(price.long_context, key=lambda tier: -tier.above)
+    return TokenPricing(
+        input=to_nano(price.input),
+        output=to_nano(price.output),
+        cached_input=_or(price.cached_input, price.input),
+        cache_write=_or(price.cache_write, price.input),
+        reasoning=_or(price.reasoning, price.output),
+        long_context=tuple((tier.above, _in_integers(tier.price)) for tier in tiers),
+    )
 
 
 def _or(rate: Decimal | None, otherwise: Decimal) -> int:

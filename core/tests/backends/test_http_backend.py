@@ -41,7 +41,7 @@ from andon.testing.server import (
     respond,
     stream_head,
 )
-from andon.wire import http
+from andon.wire import http, http_async
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, StreamDecoder
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.retry import RetryPolicy
@@ -301,13 +301,21 @@ def test_cut_before_the_first_piece_is_tried_again(
     assert ask(make(server.url), STREAMED) == ANSWER
 
 
-@pytest.mark.parametrize("end", [cut, b"zz\r\nnonsense", LAST_CHUNK])
+@pytest.mark.parametrize("end", [cut, LAST_CHUNK])
 def test_a_stream_that_breaks_off(server: ScriptedServer, ask: Ask, end: Step) -> None:
     server.says([STREAM, event("a"), event("b"), end])
     error = fail(ask, make(server.url))
     assert type(error) is StreamInterrupted
     assert error.partial == "ab"
     assert len(server.requests) == 1
+
+
+def test_a_chunk_that_is_none(server: ScriptedServer, ask: Ask) -> None:
+    server.says([STREAM, event("a"), b"zz\r\nnonsense"])
+    error = fail(ask, make(server.url, retries=0))
+    # Where it comes in one piece with the head, nothing of the answer was delivered.
+    assert isinstance(error, StreamInterrupted | TransportError)
+    assert "does not speak HTTP" in str(error)
 
 
 def test_a_giant_line(server: ScriptedServer, ask: Ask) -> None:
@@ -343,7 +351,7 @@ def test_a_redirect(server: ScriptedServer, ask: Ask) -> None:
 
 def test_an_endless_body(server: ScriptedServer, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 300_000
-    for kind, name in ((http.HTTPResponse, "read"), (http.AsyncHTTPResponse, "aread")):
+    for kind, name in ((http.HTTPResponse, "read"), (http_async.AioResponse, "aread")):
         monkeypatch.setitem(getattr(kind, name).__kwdefaults__, "cut", False)
         monkeypatch.setattr(getattr(kind, name), "__defaults__", (limit,))
     server.says([head(200, CHUNKED), FOR_EVER])

@@ -160,6 +160,7 @@ def ask_async(
                 deltas.append(delta)
                 if len(deltas) == most:
                     await stream.aclose()
+                    break
         finally:
             await backend.aclose()
         return deltas

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -108,6 +109,7 @@ class CostCircuitBreaker:
         self._now = now
         self._zone = _zone(self.config.time_zone)
         self._calendar = Calendar()
+        self._name, self._numbers = os.urandom(12).hex(), itertools.count()
         self._daily = _limit(self.config.daily_budget_usd)
         self._per_request = _limit(self.config.max_request_cost_usd)
 
@@ -194,7 +196,8 @@ class CostCircuitBreaker:
         now = self._moment()
         paying = charges(self._daily, self.config.budgets, labels, self._calendar.periods(now))
         return Hold(
-            id=os.urandom(16).hex(),
+            # A forked process counts on from the same number: its own number tells them apart.
+            id=f"{self._name}-{os.getpid():x}-{next(self._numbers):x}",
             amount=amount,
             charges=tuple(paying),
             created=now.timestamp(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -52,7 +52,8 @@ class Calendar:
     """Which day and month it is; once a new one has begun, an older one does not come again."""
 
     def __init__(self) -> None:
-        self._newest: dict[Period, str] = {}
+        self._newest: Mapping[Period, str] = {}
+        self._day: date | None = None
         self._lock = threading.Lock()
 
     def periods(self, now: datetime) -> Mapping[Period, str]:
@@ -60,16 +61,13 @@ class Calendar:
 
         :param now: the moment, in the time zone that counts.
         """
-        names: dict[Period, str] = {
-            "day": now.strftime("%Y-%m-%d"),
-            "month": now.strftime("%Y-%m"),
-            "ever": "ever",
-        }
+        day = now.date()
         with self._lock:
             # A clock that is set back must not open yesterday's budget again.
-            for period, name in names.items():
-                self._newest[period] = max(name, self._newest.get(period, ""))
-            return dict(self._newest)
+            if self._day is None or day > self._day:
+                self._day = day
+                self._newest = {"day": f"{day:%Y-%m-%d}", "month": f"{day:%Y-%m}", "ever": "ever"}
+            return self._newest
 
 
 def charges(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
-
-_Key = TypeVar("_Key", bound="str | tuple[str, str, str]")
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 
 class Charge(NamedTuple):
@@ -146,32 +145,28 @@ class Ledger(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Entry:
-    hold: Hold
-    settled: int | None = None
-
-    def cost(self, now: float) -> Balance:
-        if self.settled is not None:
-            return Balance(self.settled, 0)
-        expired = self.hold.expires <= now
-        return Balance(self.hold.amount, 0) if expired else Balance(0, self.hold.amount)
+#: How many settled holds are remembered, to know a step that comes again.
+_REMEMBERED = 10_000
 
 
-@dataclass(slots=True)
 class MemoryLedger:
-    """A ledger for one process, forgotten at its end."""
+    """A ledger for one process, forgotten at its end. What is settled is kept as sums."""
 
-    waits: bool = False
-    _used: dict[tuple[str, str], int] = field(default_factory=dict)
-    _entries: dict[str, _Entry] = field(default_factory=dict)
-    _marks: set[tuple[str, str, str]] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    waits = False
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[str, str], int] = {}
+        self._open: dict[str, Hold] = {}
+        self._settled: OrderedDict[str, None] = OrderedDict()
+        #: Requests and nano-dollars that were settled, by account, period, backend and model.
+        self._spent: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+        self._marks: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
 
     def reserve(self, hold: Hold) -> Decision:
         """Hold an amount; see :meth:`Ledger.reserve`."""
         with self._lock:
-            if hold.id in self._entries:
+            if hold.id in self._open or hold.id in self._settled:
                 return Decision()
             used = [
                 self._used.get((account, period), 0) + hold.amount
@@ -179,44 +174,64 @@ class MemoryLedger:
             ]
             refused = refusing(hold, used)
             if refused is None:
-                self._entries[hold.id] = _Entry(hold)
+                self._open[hold.id] = hold
                 self._add(hold, hold.amount)
             return Decision(refused, () if refused else tuple(used))
 
     def settle(self, hold_id: str, amount: int) -> None:
         """Replace a hold; see :meth:`Ledger.settle`."""
         with self._lock:
-            entry = self._entries.get(hold_id)
-            if entry is None or entry.settled is not None:
+            hold = self._open.pop(hold_id, None)
+            if hold is None:
                 return
-            entry.settled = amount
-            self._add(entry.hold, amount - entry.hold.amount)
+            self._settled[hold_id] = None
+            if len(self._settled) > _REMEMBERED:
+                self._settled.popitem(last=False)
+            self._add(hold, amount - hold.amount)
+            for account, period, _ in hold.charges:
+                key = (account, period, hold.backend, hold.model)
+                count, total = self._spent.get(key, (0, 0))
+                self._spent[key] = (count + 1, total + amount)
 
     def balance(self, account: str, period: str, now: float) -> Balance:
         """Return what an account's period has cost; see :meth:`Ledger.balance`."""
-        return self.balances(period, now).get(account, Balance(0, 0))
+        with self._lock:
+            held = sum(
+                hold.amount
+                for hold in self._open.values()
+                if hold.expires > now
+                for charge in hold.charges
+                if charge[:2] == (account, period)
+            )
+            return Balance(self._used.get((account, period), 0) - held, held)
 
     def balances(self, period: str, now: float) -> Mapping[str, Balance]:
         """Return the balance of every account of a period; see :meth:`Ledger.balances`."""
         with self._lock:
-            charged = [
-                (charge.account, entry.cost(now))
-                for entry in self._entries.values()
-                for charge in entry.hold.charges
-                if charge.period == period
-            ]
-        return _sums(charged)
+            accounts = sorted(account for account, its in self._used if its == period)
+        return {account: self.balance(account, period, now) for account in accounts}
 
     def spending(self, account: str, first: str, now: float) -> Sequence[Spending]:
         """Return what each model cost an account; see :meth:`Ledger.spending`."""
         with self._lock:
-            rows = [
-                ((charge.period, entry.hold.backend, entry.hold.model), entry.cost(now))
-                for entry in self._entries.values()
-                for charge in entry.hold.charges
-                if charge.account == account and charge.period >= first
-            ]
-        return as_spending(rows)
+            rows = {
+                key[1:]: Spending(
+                    period=key[1],
+                    backend=key[2],
+                    model=key[3],
+                    requests=count,
+                    settled=total,
+                    held=0,
+                )
+                for key, (count, total) in self._spent.items()
+                if key[0] == account and key[1] >= first
+            }
+            for hold in self._open.values():
+                for charge in hold.charges:
+                    if charge.account == account and charge.period >= first:
+                        key = (charge.period, hold.backend, hold.model)
+                        rows[key] = _with_hold(rows.get(key), hold, charge.period, now)
+        return [rows[key] for key in sorted(rows)]
 
     def mark(self, account: str, period: str, mark: str) -> bool:
         """Set a mark; see :meth:`Ledger.mark`."""
@@ -234,6 +249,19 @@ class MemoryLedger:
             self._used[key] = self._used.get(key, 0) + amount
 
 
+def _with_hold(row: Spending | None, hold: Hold, period: str, now: float) -> Spending:
+    """Return what a model cost together with one more open hold."""
+    expired = hold.expires <= now
+    return Spending(
+        period=period,
+        backend=hold.backend,
+        model=hold.model,
+        requests=1 + (row.requests if row else 0),
+        settled=(row.settled if row else 0) + (hold.amount if expired else 0),
+        held=(row.held if row else 0) + (0 if expired else hold.amount),
+    )
+
+
 def refusing(hold: Hold, used: Sequence[int]) -> str | None:
     """Return the first account that has no room for a hold, or None.
 
@@ -245,30 +273,3 @@ def refusing(hold: Hold, used: Sequence[int]) -> str | None:
         if limit is not None and total > limit and hold.amount > 0:
             return account
     return None
-
-
-def as_spending(rows: Iterable[tuple[tuple[str, str, str], Balance]]) -> Sequence[Spending]:
-    """Return rows of (period, backend, model) and balance summed up, in order."""
-    rows = list(rows)
-    counts: dict[tuple[str, str, str], int] = {}
-    for key, _ in rows:
-        counts[key] = counts.get(key, 0) + 1
-    return [
-        Spending(
-            period=period,
-            backend=backend,
-            model=model,
-            requests=counts[period, backend, model],
-            settled=balance.settled,
-            held=balance.held,
-        )
-        for (period, backend, model), balance in sorted(_sums(rows).items())
-    ]
-
-
-def _sums(rows: Iterable[tuple[_Key, Balance]]) -> dict[_Key, Balance]:
-    sums: dict[_Key, Balance] = {}
-    for key, (settled, held) in rows:
-        before = sums.get(key, Balance(0, 0))
-        sums[key] = Balance(before.settled + settled, before.held + held)
-    return sums

@@ -1,29 +1,29 @@
-"""The one module that sends: two small drivers over httpx2, one for threads, one for asyncio.
+"""The one door to the network: a driver for threads over httpx2, and one for asyncio over aiohttp.
 
-It drives httpx2's transports and not its clients: cookies, redirects, environment variables and
-``.netrc`` are what an API call must not have, and leaving them out is also faster. httpx2 is
-imported with the first connection.
+httpx2's transports are driven and not its clients: cookies, redirects, environment variables and
+``.netrc`` are what an API call must not have, and leaving them out is also faster. They serve
+asyncio as well where a proxy is set, which aiohttp knows less well. Each library is imported with
+the first connection.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from andon.errors import BackendError, ConfigurationError, SettingsError
-from andon.wire.waits import Timeouts, Waits
+from andon.wire.http_async import AioConnection, library_of, too_large
+from andon.wire.waits import MAX_BODY, Timeouts, Waits
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx2
-
-#: Most bytes of a reply that is read whole.
-MAX_BODY = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +83,7 @@ class _Reply:
         self._waits.ending = True
 
     def _too_large(self, limit: int) -> BackendError:
-        return BackendError(
-            f"{self._waits.url} sent a reply of more than {limit} bytes, the limit for a reply "
-            "that is read whole; is it the right address?",
-            status=self.status,
-        )
+        return too_large(self._waits.url, limit, self.status)
 
 
 class HTTPResponse(_Reply):
@@ -139,8 +135,35 @@ class HTTPResponse(_Reply):
         self._response.close()
 
 
-class AsyncHTTPResponse(_Reply):
+class AsyncHTTPResponse(Protocol):
     """A reply whose head has arrived; see :class:`HTTPResponse`."""
+
+    status: int
+    headers: dict[str, str]
+
+    def expect_end(self) -> None:
+        """Wait only a moment for the rest; see :meth:`HTTPResponse.expect_end`."""
+        ...
+
+    def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
+        ...
+
+    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
+        """Return the whole body; see :meth:`HTTPResponse.read`."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def aclose(self) -> None:
+        """Give the connection back; see :meth:`HTTPResponse.close`."""
+        ...
+
+
+class _AsyncReply(_Reply):
+    """A reply that httpx2 brings; see :class:`AsyncHTTPResponse`."""
 
     __slots__ = ()
 
@@ -224,39 +247,64 @@ class AsyncHTTPConnection:
 
     def __init__(self, settings: ConnectionSettings | None = None) -> None:
         # What takes long, importing and loading certificates, is done here: not in the loop.
-        self._options = _options(settings or ConnectionSettings())
-        self._transports: dict[asyncio.AbstractEventLoop, httpx2.AsyncHTTPTransport] = {}
+        settings = settings or ConnectionSettings()
+        self._make: Callable[[], _Drivers] = partial(_HTTPXDriver, settings)
+        if settings.proxy is None and find_spec("aiohttp") is not None:
+            library_of()
+            tls = _ssl_context(settings.ca_file, tls=settings.tls)
+            self._make = partial(AioConnection, tls)
+        else:
+            _options(settings)
+        self._drivers: dict[asyncio.AbstractEventLoop, _Drivers] = {}
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
     ) -> AsyncHTTPResponse:
         """Send a request; see :meth:`HTTPConnection.send`."""
+        return await self._driver().send(method, url, headers, body, timeouts)
+
+    async def aclose(self) -> None:
+        """Close every connection of this event loop, and forget the others'."""
+        driver = self._drivers.pop(asyncio.get_running_loop(), None)
+        self._drivers.clear()
+        if driver is not None:
+            await driver.aclose()
+
+    def _driver(self) -> _Drivers:
+        loop = asyncio.get_running_loop()
+        driver = self._drivers.get(loop)
+        if driver is None:
+            # Those of loops that have ended cannot be used or even closed any more.
+            for ended in [other for other in list(self._drivers) if other.is_closed()]:
+                del self._drivers[ended]
+            driver = self._drivers[loop] = self._make()
+        return driver
+
+
+class _HTTPXDriver:
+    """The connections of one event loop, over httpx2."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._transport: httpx2.AsyncHTTPTransport = _open(
+            _library().AsyncHTTPTransport, _options(settings)
+        )
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+    ) -> _AsyncReply:
         waits = Waits(timeouts, url)
-        transport = self._transport()
         try:
             request = _request(method, url, headers, body, waits)
             async with asyncio.timeout(waits.within(None)):
-                return AsyncHTTPResponse(await transport.handle_async_request(request), waits)
+                return _AsyncReply(await self._transport.handle_async_request(request), waits)
         except _exceptions() as error:
             raise waits.explain(error) from error
 
     async def aclose(self) -> None:
-        """Close every connection of this event loop, and forget the others'."""
-        transport = self._transports.pop(asyncio.get_running_loop(), None)
-        self._transports.clear()
-        if transport is not None:
-            await transport.aclose()
+        await self._transport.aclose()
 
-    def _transport(self) -> httpx2.AsyncHTTPTransport:
-        loop = asyncio.get_running_loop()
-        transport = self._transports.get(loop)
-        if transport is None:
-            # Those of loops that have ended cannot be used or even closed any more.
-            for ended in [other for other in list(self._transports) if other.is_closed()]:
-                del self._transports[ended]
-            transport = _open(_library().AsyncHTTPTransport, self._options)
-            self._transports[loop] = transport
-        return transport
+
+_Drivers = AioConnection | _HTTPXDriver
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from andon.errors import BackendError, RequestTimeout, TransportError
+from andon.errors import BackendError, PrivacyViolation, RequestTimeout, TransportError
 
-#: What becomes of httpx2's exceptions, by name; the first that matches, so children come first.
+#: Most bytes of a reply that is read whole.
+MAX_BODY = 64 * 1024 * 1024
+
+#: What becomes of the libraries' exceptions, by name; the first that matches, so children come
+#: first. httpx2's, then aiohttp's.
 ERRORS: Mapping[str, tuple[type[BackendError], str]] = {
     "ConnectTimeout": (TransportError, "no connection within {connect:g} s"),
     "PoolTimeout": (TransportError, "no free connection within {connect:g} s"),
@@ -26,6 +30,18 @@ ERRORS: Mapping[str, tuple[type[BackendError], str]] = {
     "StreamError": (TransportError, "the reply was closed"),
     "InvalidURL": (TransportError, "the address cannot be used"),
     "CookieConflict": (TransportError, "the reply's cookies contradict each other"),
+    "ConnectionTimeoutError": (TransportError, "no connection within {connect:g} s"),
+    "SocketTimeoutError": (RequestTimeout, "nothing came for {waited:g} s"),
+    "ClientConnectorError": (TransportError, "no connection"),
+    "NonHttpUrlClientError": (TransportError, "the address cannot be used"),
+    "ContentEncodingError": (TransportError, "the reply's compression is damaged"),
+    "ServerDisconnectedError": (TransportError, "the server broke off or does not speak HTTP"),
+    "ClientPayloadError": (TransportError, "the server broke off or does not speak HTTP"),
+    "ClientResponseError": (TransportError, "the server broke off or does not speak HTTP"),
+    "HttpProcessingError": (TransportError, "the server broke off or does not speak HTTP"),
+    "ClientError": (TransportError, "the connection broke"),
+    "TimeoutError": (RequestTimeout, "nothing came for {waited:g} s"),
+    "ValueError": (TransportError, "the request is not valid HTTP"),
 }
 
 
@@ -110,13 +126,39 @@ class Waits:
         return {"timeout": {**times, "write": self.within(limits.stall)}}
 
     def explain(self, error: Exception) -> BackendError:
-        """Return our error for one of httpx2's."""
+        """Return our error for one of a library's.
+
+        :raises PrivacyViolation: the privacy guard stopped the connection.
+        """
+        _raise_if_blocked(error)
+        _forget_request(error)
         if self.over:
             return self.too_late()
         limits = self.limits
-        names = [kind.__name__ for kind in type(error).__mro__]
+        # What aiohttp wraps in this one says more.
+        wrapped = type(error).__name__ == "ClientPayloadError" and error.__cause__
+        names = [kind.__name__ for kind in type(wrapped or error).__mro__]
         kind, text = next((ERRORS[name] for name in names if name in ERRORS), ERRORS["HTTPError"])
         waited = limits.stall if self.body else limits.first_byte
         said = text.format(connect=limits.connect or 0, stall=limits.stall or 0, waited=waited or 0)
         detail = f" ({error})" if str(error) else ""
         return kind(f"{self.url}: {said}{detail}")
+
+
+def _forget_request(error: BaseException | None) -> None:
+    """Take the request off aiohttp's errors: its headers hold the key."""
+    while error is not None:
+        request = getattr(error, "request_info", None)
+        if request is not None:
+            bare = request._replace(headers={})
+            vars(error).update(request_info=bare, history=())
+            error.args = (bare, ())
+        error = error.__cause__ or error.__context__
+
+
+def _raise_if_blocked(error: BaseException | None) -> None:
+    """Raise what the privacy guard raised, however deep a library has wrapped it."""
+    while error is not None:
+        if isinstance(error, PrivacyViolation):
+            raise error
+        error = error.__cause__ or error.__context__
