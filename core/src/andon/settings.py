@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -171,20 +171,90 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _merge(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
     """Lay values over settings; tables are merged entry by entry."""
+    try:
+        return replace(settings, **_laid_over(settings, _plainly_right(values)))
+    except (ArithmeticError, KeyError, TypeError, ValueError):
+        # Wrong, or more than plain: it is checked in full, and said in words.
+        pass
     # pydantic is imported only where there is something to check, since that takes longer than
     # everything else at the start of a program.
     from pydantic import TypeAdapter, ValidationError
 
-    merged = {name: getattr(settings, name) for name in _names()}
-    for name, value in values.items():
-        old = merged.get(name)
-        both = isinstance(old, dict) and isinstance(value, Mapping)
-        merged[name] = {**old, **value} if both and old is not None else value
+    merged = _laid_over(settings, values)
     try:
         return TypeAdapter(Settings).validate_python(merged)
     except ValidationError as error:
         problems = "; ".join(_problem(details) for details in error.errors())
         raise SettingsError(f"{source}: {problems}") from error
+
+
+def _laid_over(settings: Settings, values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {name: getattr(settings, name) for name in _names()}
+    for name, value in values.items():
+        old = merged.get(name)
+        both = isinstance(old, dict) and isinstance(value, Mapping)
+        merged[name] = {**old, **value} if both and old is not None else value
+    return merged
+
+
+def _plainly_right(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values that need no more than a look.
+
+    :raises KeyError: one of them is of a kind that needs more.
+    :raises ValueError: one of them is wrong; or TypeError, or ArithmeticError.
+    """
+    return {name: _PLAIN[name](value) for name, value in values.items()}
+
+
+def _plain_amount(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | float | str):
+        raise TypeError
+    amount = Decimal(str(value).strip())
+    if not amount.is_finite():
+        raise ValueError
+    return amount
+
+
+def _plain_table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise TypeError
+    return dict(value)
+
+
+def _plain_tables(value: Any) -> dict[str, dict[str, Any]]:
+    return {name: _plain_table(table) for name, table in _plain_table(value).items()}
+
+
+def _plain_names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise TypeError
+    return tuple(value)
+
+
+def _plain_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _plain_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+#: Settings that are given in code or in variables, and seldom wrong.
+_PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "privacy": PrivacyTier,
+    "truncation": TruncationStrategy,
+    "daily_budget_usd": _plain_amount,
+    "max_request_cost_usd": _plain_amount,
+    "endpoints": _plain_tables,
+    "routing": _plain_table,
+    "observers": _plain_names,
+    "drop_unsupported": _plain_flag,
+    "ledger": _plain_text,
+}
 
 
 def _problem(details: Mapping[str, Any]) -> str:

@@ -188,7 +188,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         found.append(seconds)
 
     monkeypatch.setattr(time, "sleep", found.append)
-    monkeypatch.setattr("andon.backends.http_backend.asyncio.sleep", asleep)
+    monkeypatch.setattr("andon.backends.http_backend._asleep", asleep)
     return found
 
 
@@ -298,7 +298,7 @@ def test_a_task_that_is_cancelled(
 
     async def run() -> None:
         backend = make(server)
-        monkeypatch.setattr("andon.backends.http_backend.asyncio.sleep", asleep)
+        monkeypatch.setattr("andon.backends.http_backend._asleep", asleep)
         task = asyncio.ensure_future(anext(backend.astream(WHOLE, None)))
         assert await asyncio.to_thread(server.holding.wait, 5)
         task.cancel()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from andon.backends import PromptMeasure
 from andon.backends.http_options import HTTPOptions, read_base_url
@@ -16,15 +16,13 @@ from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError, ConfigurationError
 from andon.privacy.location import locality_of
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
-from andon.wire.dialect import Dialect, HTTPCall, Query
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
 from andon.wire.endpoint import EndpointSpec
-from andon.wire.http import (
-    AsyncHTTPConnection,
-    AsyncHTTPResponse,
-    HTTPConnection,
-    HTTPResponse,
-)
+from andon.wire.http import HTTPConnection, HTTPResponse
 from andon.wire.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from andon.wire.http_async import AsyncHTTPConnection, AsyncHTTPResponse
 
 #: Most bytes of a reply that stands for an error; the rest is of no use to anybody.
 MAX_ERROR_BODY = 64 * 1024
@@ -71,7 +69,7 @@ class HTTPBackend:
         self._count = count
         self._connection: HTTPConnection | None = None
         self._lock = threading.Lock()
-        self._async_connection = AsyncHTTPConnection(options.connection)
+        self._async_connection: AsyncHTTPConnection | None = None
 
     def __repr__(self) -> str:
         return f"HTTPBackend({self._facts.name!r}, {self._facts.options.base_url!r})"
@@ -86,7 +84,9 @@ class HTTPBackend:
 
     async def ameasure(self, request: ChatRequest) -> PromptMeasure | None:
         """Return the size of the request's prompt; see :meth:`measure`."""
-        return None if self._count is None else await asyncio.to_thread(self._count, request)
+        if self._count is None:
+            return None
+        return await _in_thread(partial(self._count, request))
 
     # -- Answers --------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class HTTPBackend:
                 else:
                     work.advance()
                 if work.wait:
-                    await asyncio.sleep(work.wait)
+                    await _asleep(work.wait)
         finally:
             if work.undo is not None:
                 await self._aundo(work.undo)
@@ -159,8 +159,20 @@ class HTTPBackend:
     async def _aopen(self, work: Work) -> AsyncHTTPResponse:
         authorizer = self._facts.options.authorizer
         if authorizer is not None and authorizer.refresh_due():
-            await asyncio.to_thread(authorizer.refresh)
-        return await self._async_connection.send(*work.outgoing(), work.start())
+            await _in_thread(authorizer.refresh)
+        connection = self._async_connection
+        if connection is None:
+            # In a thread: it imports a library, and loads certificates.
+            connection = await _in_thread(self._open_async)
+        return await connection.send(*work.outgoing(), work.start())
+
+    def _open_async(self) -> AsyncHTTPConnection:
+        from andon.wire.http_async import AsyncHTTPConnection
+
+        with self._lock:
+            if self._async_connection is None:
+                self._async_connection = AsyncHTTPConnection(self._facts.options.connection)
+            return self._async_connection
 
     def _undo(self, call: HTTPCall) -> None:
         work = Work(self._facts, None, call, UNDO_TIMEOUT)
@@ -233,7 +245,9 @@ class HTTPBackend:
             try:
                 with self._open(work) as reply:
                     body = _read(reply)
-                return _answer(work, query, reply, body)
+                if (answer := work.checked(reply.status, reply.headers, body)) is not None:
+                    return _read_answer(work, query, answer)
+                work.advance()
             except BackendError as error:
                 work.prepare_retry(error)
             time.sleep(work.wait)
@@ -244,10 +258,12 @@ class HTTPBackend:
             try:
                 async with await self._aopen(work) as reply:
                     body = await _aread(reply)
-                return _answer(work, query, reply, body)
+                if (answer := work.checked(reply.status, reply.headers, body)) is not None:
+                    return _read_answer(work, query, answer)
+                work.advance()
             except BackendError as error:
                 work.prepare_retry(error)
-            await asyncio.sleep(work.wait)
+            await _asleep(work.wait)
 
     def close(self) -> None:
         """Close the connections of the threads."""
@@ -259,7 +275,8 @@ class HTTPBackend:
     async def aclose(self) -> None:
         """Close all connections."""
         self.close()
-        await self._async_connection.aclose()
+        if self._async_connection is not None:
+            await self._async_connection.aclose()
 
 
 def _follow(work: Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]:
@@ -308,10 +325,20 @@ async def _aread(reply: AsyncHTTPResponse) -> bytes:
     return await (reply.aread(MAX_ERROR_BODY, cut=True) if failed else reply.aread())
 
 
-def _answer(work: Work, query: Query[T], reply: HTTPResponse | AsyncHTTPResponse, body: bytes) -> T:
-    answer = work.checked(reply.status, reply.headers, body)
-    if answer is None:
-        raise BackendError("the server sends a question on to another address")
+async def _in_thread(work: Callable[[], T]) -> T:
+    # Imported here, since programs without asyncio would wait for it at their start.
+    import asyncio
+
+    return await asyncio.to_thread(work)
+
+
+async def _asleep(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
+def _read_answer(work: Work, query: Query[T], answer: HTTPReply) -> T:
     try:
         return query.read(answer)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:

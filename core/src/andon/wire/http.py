@@ -1,23 +1,18 @@
-"""The one door to the network: a driver for threads over httpx2, and one for asyncio over aiohttp.
+"""HTTP for threads, over httpx2. What asyncio has instead is in :mod:`andon.wire.http_async`.
 
 httpx2's transports are driven and not its clients: cookies, redirects, environment variables and
-``.netrc`` are what an API call must not have, and leaving them out is also faster. They serve
-asyncio as well where a proxy is set, which aiohttp knows less well. Each library is imported with
-the first connection.
+``.netrc`` are what an API call must not have, and leaving them out is also faster. httpx2 is
+imported with the first connection.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self
 
 from andon.errors import BackendError, ConfigurationError, SettingsError
-from andon.wire.http_async import AioConnection, library_of, too_large
 from andon.wire.waits import MAX_BODY, Timeouts, Waits
 
 if TYPE_CHECKING:
@@ -66,7 +61,7 @@ class _Limited:
         self._names.pop("read", None)
 
 
-class _Reply:
+class Reply:
     """What both colours of a reply share."""
 
     __slots__ = ("_limited", "_response", "_waits", "headers", "status")
@@ -86,7 +81,7 @@ class _Reply:
         return too_large(self._waits.url, limit, self.status)
 
 
-class HTTPResponse(_Reply):
+class HTTPResponse(Reply):
     """A reply whose head has arrived. It must be closed."""
 
     __slots__ = ()
@@ -103,7 +98,7 @@ class HTTPResponse(_Reply):
                 waits.body = True
                 yield data
                 waits.check()
-        except _exceptions() as error:
+        except httpx_exceptions() as error:
             if not waits.ending:
                 raise waits.explain(error) from error
 
@@ -135,77 +130,6 @@ class HTTPResponse(_Reply):
         self._response.close()
 
 
-class AsyncHTTPResponse(Protocol):
-    """A reply whose head has arrived; see :class:`HTTPResponse`."""
-
-    status: int
-    headers: dict[str, str]
-
-    def expect_end(self) -> None:
-        """Wait only a moment for the rest; see :meth:`HTTPResponse.expect_end`."""
-        ...
-
-    def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
-        ...
-
-    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
-        """Return the whole body; see :meth:`HTTPResponse.read`."""
-        ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def aclose(self) -> None:
-        """Give the connection back; see :meth:`HTTPResponse.close`."""
-        ...
-
-
-class _AsyncReply(_Reply):
-    """A reply that httpx2 brings; see :class:`AsyncHTTPResponse`."""
-
-    __slots__ = ()
-
-    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
-        waits = self._waits
-        try:
-            # httpx2 types its generator as an iterator, which would have no aclose.
-            chunks: Any = self._response.aiter_bytes()
-            async with aclosing(chunks):
-                async for data in chunks:
-                    waits.body = True
-                    yield data
-                    waits.check()
-        except _exceptions() as error:
-            if not waits.ending:
-                raise waits.explain(error) from error
-
-    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
-        """Return the whole body; see :meth:`HTTPResponse.read`."""
-        body = bytearray()
-        async with aclosing(self.aiter_bytes()) as pieces:
-            async for data in pieces:
-                body += data
-                if len(body) > limit:
-                    if cut:
-                        return bytes(body[:limit])
-                    raise self._too_large(limit)
-        return bytes(body)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Give the connection back; see :meth:`HTTPResponse.close`."""
-        self._limited.remove()
-        await self._response.aclose()
-
-
 class HTTPConnection:
     """Connections that are kept and used again, for any number of threads.
 
@@ -214,9 +138,9 @@ class HTTPConnection:
     """
 
     def __init__(self, settings: ConnectionSettings | None = None) -> None:
-        library = _library()
-        options = _options(settings or ConnectionSettings())
-        self._transport: httpx2.HTTPTransport = _open(library.HTTPTransport, options)
+        library = httpx_library()
+        options = httpx_options(settings or ConnectionSettings())
+        self._transport: httpx2.HTTPTransport = open_transport(library.HTTPTransport, options)
 
     def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
@@ -228,9 +152,9 @@ class HTTPConnection:
         """
         waits = Waits(timeouts, url)
         try:
-            request = _request(method, url, headers, body, waits)
+            request = httpx_request(method, url, headers, body, waits)
             return HTTPResponse(self._transport.handle_request(request), waits)
-        except _exceptions() as error:
+        except httpx_exceptions() as error:
             raise waits.explain(error) from error
 
     def close(self) -> None:
@@ -238,77 +162,26 @@ class HTTPConnection:
         self._transport.close()
 
 
-class AsyncHTTPConnection:
-    """The same for asyncio. Every event loop has connections of its own, as sockets demand.
+def too_large(url: str, limit: int, status: int) -> BackendError:
+    """Return the error for a reply that is larger than anybody could want.
 
-    :param settings: how to connect.
-    :raises SettingsError: the file of certificates cannot be used.
+    :param url: where it came from.
+    :param limit: most bytes of a reply that is read whole.
+    :param status: its status.
     """
-
-    def __init__(self, settings: ConnectionSettings | None = None) -> None:
-        # What takes long, importing and loading certificates, is done here: not in the loop.
-        settings = settings or ConnectionSettings()
-        self._make: Callable[[], _Drivers] = partial(_HTTPXDriver, settings)
-        if settings.proxy is None and find_spec("aiohttp") is not None:
-            library_of()
-            tls = _ssl_context(settings.ca_file, tls=settings.tls)
-            self._make = partial(AioConnection, tls)
-        else:
-            _options(settings)
-        self._drivers: dict[asyncio.AbstractEventLoop, _Drivers] = {}
-
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
-    ) -> AsyncHTTPResponse:
-        """Send a request; see :meth:`HTTPConnection.send`."""
-        return await self._driver().send(method, url, headers, body, timeouts)
-
-    async def aclose(self) -> None:
-        """Close every connection of this event loop, and forget the others'."""
-        driver = self._drivers.pop(asyncio.get_running_loop(), None)
-        self._drivers.clear()
-        if driver is not None:
-            await driver.aclose()
-
-    def _driver(self) -> _Drivers:
-        loop = asyncio.get_running_loop()
-        driver = self._drivers.get(loop)
-        if driver is None:
-            # Those of loops that have ended cannot be used or even closed any more.
-            for ended in [other for other in list(self._drivers) if other.is_closed()]:
-                del self._drivers[ended]
-            driver = self._drivers[loop] = self._make()
-        return driver
-
-
-class _HTTPXDriver:
-    """The connections of one event loop, over httpx2."""
-
-    def __init__(self, settings: ConnectionSettings) -> None:
-        self._transport: httpx2.AsyncHTTPTransport = _open(
-            _library().AsyncHTTPTransport, _options(settings)
-        )
-
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
-    ) -> _AsyncReply:
-        waits = Waits(timeouts, url)
-        try:
-            request = _request(method, url, headers, body, waits)
-            async with asyncio.timeout(waits.within(None)):
-                return _AsyncReply(await self._transport.handle_async_request(request), waits)
-        except _exceptions() as error:
-            raise waits.explain(error) from error
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-_Drivers = AioConnection | _HTTPXDriver
+    return BackendError(
+        f"{url} sent a reply of more than {limit} bytes, the limit for a reply that is read "
+        "whole; is it the right address?",
+        status=status,
+    )
 
 
 @lru_cache(maxsize=1)
-def _library() -> Any:
+def httpx_library() -> Any:
+    """Import httpx2.
+
+    :raises ConfigurationError: it is not installed.
+    """
     try:
         import httpx2
     except ImportError as error:
@@ -319,8 +192,9 @@ def _library() -> Any:
 
 
 @lru_cache(maxsize=1)
-def _exceptions() -> tuple[type[Exception], ...]:
-    library = _library()
+def httpx_exceptions() -> tuple[type[Exception], ...]:
+    """Return what a request can raise: httpx2's errors, and those that it lets pass."""
+    library = httpx_library()
     # OSError: a proxy's or resolver's error that httpx2 does not translate.
     kinds = (library.HTTPError, library.StreamError, library.InvalidURL, library.CookieConflict)
     return (*kinds, OSError)
@@ -328,14 +202,15 @@ def _exceptions() -> tuple[type[Exception], ...]:
 
 @lru_cache(maxsize=256)
 def _parse(url: str) -> httpx2.URL:
-    parsed: httpx2.URL = _library().URL(url)
+    parsed: httpx2.URL = httpx_library().URL(url)
     return parsed
 
 
-def _request(
+def httpx_request(
     method: str, url: str, headers: Mapping[str, str], body: bytes, waits: Waits
 ) -> httpx2.Request:
-    request: httpx2.Request = _library().Request(
+    """Return a request as httpx2 sends it."""
+    request: httpx2.Request = httpx_library().Request(
         method,
         _parse(url),
         headers={"accept-encoding": "gzip, deflate", **headers},
@@ -345,18 +220,25 @@ def _request(
     return request
 
 
-def _options(settings: ConnectionSettings) -> dict[str, Any]:
-    limits = _library().Limits(
+def httpx_options(settings: ConnectionSettings) -> dict[str, Any]:
+    """Return what a transport of httpx2 is made with."""
+    limits = httpx_library().Limits(
         max_connections=None, max_keepalive_connections=settings.keep_alive, keepalive_expiry=30.0
     )
-    verify = _ssl_context(settings.ca_file, tls=settings.tls)
+    verify = ssl_context(settings.ca_file, tls=settings.tls)
     return {"verify": verify, "trust_env": False, "proxy": settings.proxy, "limits": limits}
 
 
 @lru_cache(maxsize=16)
-def _ssl_context(ca_file: str | None, *, tls: bool) -> ssl.SSLContext:
+def ssl_context(ca_file: str | None, *, tls: bool) -> ssl.SSLContext:
+    """Return which certificates to trust.
+
+    :param ca_file: a file of certificates, or None for the system's.
+    :param tls: whether any are needed.
+    :raises SettingsError: the file cannot be used.
+    """
     if tls and ca_file is None:
-        context: ssl.SSLContext = _library().create_ssl_context(trust_env=False)
+        context: ssl.SSLContext = httpx_library().create_ssl_context(trust_env=False)
         return context
     import ssl
 
@@ -369,7 +251,13 @@ def _ssl_context(ca_file: str | None, *, tls: bool) -> ssl.SSLContext:
         raise SettingsError(f"ca_file {ca_file!r} cannot be used: {error}") from error
 
 
-def _open(transport: Any, options: dict[str, Any]) -> Any:
+def open_transport(transport: Any, options: dict[str, Any]) -> Any:
+    """Make a transport of httpx2.
+
+    :param transport: its class.
+    :param options: what it is made with.
+    :raises SettingsError: the proxy cannot be used.
+    """
     try:
         return transport(**options)
     except (ValueError, ImportError) as error:

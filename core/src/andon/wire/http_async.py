@@ -1,4 +1,4 @@
-"""HTTP for asyncio over aiohttp, behind the same face as :mod:`andon.wire.http`.
+"""HTTP for asyncio, over aiohttp; with a proxy over httpx2, which knows more kinds of them.
 
 Of the clients that are kept well, aiohttp is the one whose parser is written in C: with 64 calls at
 once it takes a fifth of the time that httpx2 takes (docs/explanation/speed.md). Its session is used
@@ -9,23 +9,64 @@ with the first connection.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from andon.errors import BackendError, ConfigurationError
+from andon.errors import ConfigurationError
+from andon.wire.http import (
+    ConnectionSettings,
+    Reply,
+    httpx_exceptions,
+    httpx_library,
+    httpx_options,
+    httpx_request,
+    open_transport,
+    ssl_context,
+    too_large,
+)
 from andon.wire.waits import MAX_BODY, Timeouts, Waits
 
 if TYPE_CHECKING:
     import ssl
 
     import aiohttp
+    import httpx2
 
 #: Seconds for which an idle connection is kept.
 _KEEP_ALIVE = 30.0
 
 #: Most bytes of one header line, and most that wait to be read.
 _LINE, _BUFFER = 64 * 1024, 256 * 1024
+
+
+class AsyncHTTPResponse(Protocol):
+    """A reply whose head has arrived; see :class:`HTTPResponse`."""
+
+    status: int
+    headers: dict[str, str]
+
+    def expect_end(self) -> None:
+        """Wait only a moment for the rest; see :meth:`HTTPResponse.expect_end`."""
+        ...
+
+    def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
+        ...
+
+    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
+        """Return the whole body; see :meth:`HTTPResponse.read`."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def aclose(self) -> None:
+        """Give the connection back; see :meth:`HTTPResponse.close`."""
+        ...
 
 
 class AioResponse:
@@ -64,7 +105,7 @@ class AioResponse:
                 waits.body = True
                 yield data
                 waits.check()
-        except exceptions() as error:
+        except aiohttp_exceptions() as error:
             if not waits.ending:
                 raise waits.explain(error) from error
 
@@ -82,7 +123,7 @@ class AioResponse:
                     waits.body = True
                     pause = waits.read()
                     patience.reschedule(None if pause is None else _now() + pause)
-        except exceptions() as error:
+        except aiohttp_exceptions() as error:
             raise waits.explain(error) from error
         waits.check()
         return self._cut(bytes(body), limit, cut)
@@ -98,7 +139,7 @@ class AioResponse:
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(
-                library_of().ClientPayloadError("the body was damaged, or broke off")
+                aiohttp_library().ClientPayloadError("the body was damaged, or broke off")
             )
 
     async def __aenter__(self) -> Self:
@@ -124,7 +165,7 @@ class AioConnection:
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
-        library = library_of()
+        library = aiohttp_library()
         connector = library.TCPConnector(
             limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=60
         )
@@ -154,7 +195,7 @@ class AioConnection:
                     allow_redirects=False,
                     timeout=_patience(waits.within(timeouts.connect)),
                 )
-        except exceptions() as error:
+        except aiohttp_exceptions() as error:
             raise waits.explain(error) from error
         return AioResponse(response, waits)
 
@@ -163,22 +204,121 @@ class AioConnection:
         await self._session.close()
 
 
-def too_large(url: str, limit: int, status: int) -> BackendError:
-    """Return the error for a reply that is larger than anybody could want.
+class _AsyncReply(Reply):
+    """A reply that httpx2 brings; see :class:`AsyncHTTPResponse`."""
 
-    :param url: where it came from.
-    :param limit: most bytes of a reply that is read whole.
-    :param status: its status.
+    __slots__ = ()
+
+    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
+        waits = self._waits
+        try:
+            # httpx2 types its generator as an iterator, which would have no aclose.
+            chunks: Any = self._response.aiter_bytes()
+            async with aclosing(chunks):
+                async for data in chunks:
+                    waits.body = True
+                    yield data
+                    waits.check()
+        except httpx_exceptions() as error:
+            if not waits.ending:
+                raise waits.explain(error) from error
+
+    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
+        """Return the whole body; see :meth:`HTTPResponse.read`."""
+        body = bytearray()
+        async with aclosing(self.aiter_bytes()) as pieces:
+            async for data in pieces:
+                body += data
+                if len(body) > limit:
+                    if cut:
+                        return bytes(body[:limit])
+                    raise self._too_large(limit)
+        return bytes(body)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Give the connection back; see :meth:`HTTPResponse.close`."""
+        self._limited.remove()
+        await self._response.aclose()
+
+
+class AsyncHTTPConnection:
+    """The same for asyncio. Every event loop has connections of its own, as sockets demand.
+
+    :param settings: how to connect.
+    :raises SettingsError: the file of certificates cannot be used.
     """
-    return BackendError(
-        f"{url} sent a reply of more than {limit} bytes, the limit for a reply that is read "
-        "whole; is it the right address?",
-        status=status,
-    )
+
+    def __init__(self, settings: ConnectionSettings | None = None) -> None:
+        # What takes long, importing and loading certificates, is done here: not in the loop.
+        settings = settings or ConnectionSettings()
+        self._make: Callable[[], _Drivers] = partial(_HTTPXDriver, settings)
+        if settings.proxy is None and find_spec("aiohttp") is not None:
+            aiohttp_library()
+            tls = ssl_context(settings.ca_file, tls=settings.tls)
+            self._make = partial(AioConnection, tls)
+        else:
+            httpx_options(settings)
+        self._drivers: dict[asyncio.AbstractEventLoop, _Drivers] = {}
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+    ) -> AsyncHTTPResponse:
+        """Send a request; see :meth:`HTTPConnection.send`."""
+        return await self._driver().send(method, url, headers, body, timeouts)
+
+    async def aclose(self) -> None:
+        """Close every connection of this event loop, and forget the others'."""
+        driver = self._drivers.pop(asyncio.get_running_loop(), None)
+        self._drivers.clear()
+        if driver is not None:
+            await driver.aclose()
+
+    def _driver(self) -> _Drivers:
+        loop = asyncio.get_running_loop()
+        driver = self._drivers.get(loop)
+        if driver is None:
+            # Those of loops that have ended cannot be used or even closed any more.
+            for ended in [other for other in list(self._drivers) if other.is_closed()]:
+                del self._drivers[ended]
+            driver = self._drivers[loop] = self._make()
+        return driver
+
+
+class _HTTPXDriver:
+    """The connections of one event loop, over httpx2."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._transport: httpx2.AsyncHTTPTransport = open_transport(
+            httpx_library().AsyncHTTPTransport, httpx_options(settings)
+        )
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+    ) -> _AsyncReply:
+        waits = Waits(timeouts, url)
+        try:
+            request = httpx_request(method, url, headers, body, waits)
+            async with asyncio.timeout(waits.within(None)):
+                return _AsyncReply(await self._transport.handle_async_request(request), waits)
+        except httpx_exceptions() as error:
+            raise waits.explain(error) from error
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+_Drivers = AioConnection | _HTTPXDriver
 
 
 @lru_cache(maxsize=1)
-def library_of() -> Any:
+def aiohttp_library() -> Any:
     """Import aiohttp.
 
     :raises ConfigurationError: it is not installed.
@@ -193,9 +333,9 @@ def library_of() -> Any:
 
 
 @lru_cache(maxsize=1)
-def exceptions() -> tuple[type[Exception], ...]:
+def aiohttp_exceptions() -> tuple[type[Exception], ...]:
     """Return what a request can raise: aiohttp's errors, and those that it lets pass."""
-    library = library_of()
+    library = aiohttp_library()
     # OSError: a resolver's error that aiohttp does not translate, and its own timeouts.
     return (library.ClientError, library.http_exceptions.HttpProcessingError, OSError, ValueError)
 
@@ -210,7 +350,7 @@ def _parse(url: str) -> Any:
 
 @lru_cache(maxsize=64)
 def _patience(connect: float | None) -> Any:
-    return library_of().ClientTimeout(total=None, sock_connect=connect, sock_read=None)
+    return aiohttp_library().ClientTimeout(total=None, sock_connect=connect, sock_read=None)
 
 
 def _now() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError
@@ -50,15 +51,19 @@ class OpenAIChat(Dialect):
         :raises InvalidRequestError: the request cannot be written as JSON.
         """
         if request.prompt is not None:
-            path, body = "/completions", prompt_body(request, self._quirks)
+            call = self._call("/completions", prompt_body(request, self._quirks))
+            if self._quirks.raw_below_v1:
+                call = replace(call, path="/v1/completions", at_root=True)
         else:
-            path, body = "/chat/completions", chat_body(request, self._quirks, profile)
-        call = HTTPCall(path=path, body=to_json(body), headers=self._headers)
+            call = self._call("/chat/completions", chat_body(request, self._quirks, profile))
         if request.continue_final_message and self._quirks.prefix_echoed:
             prefix = request.messages[-1].text
             call = replace(call, reader=lambda reply: without_prefix(self.decode(reply), prefix))
         stop = request.sampling.stop if self._quirks.stop_echoed else ()
         return reading_text(call, self, stop=stop)
+
+    def _call(self, path: str, body: Mapping[str, Any]) -> HTTPCall:
+        return HTTPCall(path=path, body=to_json(body), headers=self._headers)
 
     def decode(self, reply: HTTPReply) -> Sequence[ChatDelta]:
         """Return a whole answer, as one delta.

@@ -32,7 +32,7 @@ def chat_body(
     # The model comes first: routers read it from the body's beginning.
     body: dict[str, Any] = {"model": request.model}
     body["messages"] = [_message(message, quirks, profile) for message in request.messages]
-    body |= _tools(request)
+    body |= _tools(request, quirks)
     if request.response_format.kind != "text":
         body["response_format"] = _response_format(request.response_format, quirks)
     if request.reasoning_effort is not None:
@@ -175,7 +175,7 @@ def _part(part: Part) -> dict[str, Any]:
     return {"type": "text", "text": part.text}
 
 
-def _tools(request: ChatRequest) -> dict[str, Any]:
+def _tools(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
     # A choice without tools is an error at OpenAI, and "auto" is what everybody does by default.
     if not request.tools:
         return {}
@@ -185,8 +185,11 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
             pass
         case "none" | "required" as choice:
             tools["tool_choice"] = choice
-        case name:
+        case name if quirks.named_tool:
             tools["tool_choice"] = {"type": "function", "function": {"name": name}}
+        case name:
+            only = [_tool(tool) for tool in request.tools if tool.name == name]
+            tools = {"tools": only, "tool_choice": "required"}
     return tools
 
 

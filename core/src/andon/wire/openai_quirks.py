@@ -26,6 +26,8 @@ class Quirks:
     :param reasoning_field: the field in which an assistant's thoughts go back to the server;
         None keeps them here. In answers every known field is read.
     :param tools: whether the server can call tools.
+    :param named_tool: whether a choice may name the tool; elsewhere that one alone is offered, and
+        a call required.
     :param json_schema: whether the server can keep an answer to a JSON schema.
     :param json_object: whether the server can keep an answer to any JSON object.
     :param schema_form: how a JSON schema is written: as OpenAI's ``json_schema``, or as the
@@ -37,6 +39,8 @@ class Quirks:
     :param reasoning_effort: whether the server takes a reasoning effort.
     :param completions: whether the server completes raw prompts.
     :param raw_response_format: whether it keeps those answers to a form, too.
+    :param raw_below_v1: whether raw prompts are completed below ``/v1`` alone, wherever the base
+        URL ends.
     :param raw_special_tokens: whether a raw prompt may say that it brings its own BOS.
     :param logprobs: how a chat asks for log probabilities: with a switch and the number of
         alternatives (``"top"``), or with that number alone (``"number"``); None where the server
@@ -56,6 +60,7 @@ class Quirks:
     prefix_echoed: bool = False
     reasoning_field: str | None = None
     tools: bool = True
+    named_tool: bool = True
     json_schema: bool = True
     json_object: bool = True
     schema_form: Literal["json_schema", "value"] = "json_schema"
@@ -66,6 +71,7 @@ class Quirks:
     reasoning_effort: bool = True
     completions: bool = True
     raw_response_format: bool = False
+    raw_below_v1: bool = False
     raw_special_tokens: bool = False
     logprobs: Literal["top", "number"] | None = "top"
     health_path: str | None = None
@@ -87,12 +93,14 @@ VLLM = Quirks(
     counting="vllm",
 )
 
-#: llama.cpp's own server. (Its usage comes in a stream if asked for.)
+#: llama.cpp's own server. Its ``/completions`` beside ``/v1`` is another protocol.
 LLAMA_SERVER = Quirks(
     max_tokens_field="max_tokens",
     continuation=True,
     prefix_echoed=True,
+    named_tool=False,  # it takes such a choice for "auto"
     reasoning_field="reasoning_content",
+    raw_below_v1=True,
     health_path="/health",
     counting="llama-server",
 )

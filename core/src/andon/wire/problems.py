@@ -34,6 +34,7 @@ _BY_STATUS: dict[int, type[BackendError]] = {
     407: PermissionDeniedError,  # a proxy's
     408: RequestTimeout,
     409: BackendError,  # a lock that somebody else holds: the same may work later
+    424: ServerError,  # TGI and Bedrock: the model itself failed
     425: RateLimitError,
     429: RateLimitError,
     498: RateLimitError,  # Groq's flex tier has no room
