@@ -310,14 +310,6 @@ def test_a_stream_that_breaks_off(server: ScriptedServer, ask: Ask, end: Step) -
     assert len(server.requests) == 1
 
 
-def test_a_chunk_that_is_none(server: ScriptedServer, ask: Ask) -> None:
-    server.says([STREAM, event("a"), b"zz\r\nnonsense"])
-    error = fail(ask, make(server.url, retries=0))
-    # Where it comes in one piece with the head, nothing of the answer was delivered.
-    assert isinstance(error, StreamInterrupted | TransportError)
-    assert "does not speak HTTP" in str(error)
-
-
 def test_a_giant_line(server: ScriptedServer, ask: Ask) -> None:
     server.says([STREAM, FOR_EVER])
     assert "1000000 bytes" in str(fail(ask, make(server.url)))

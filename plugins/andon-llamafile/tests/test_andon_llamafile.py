@@ -12,7 +12,7 @@ import pytest
 import andon_llamafile
 from andon import Client, Locality, Price
 from andon.chat import ChatRequest, Sampling
-from andon.errors import UnsupportedParameterError
+from andon.errors import BackendError, UnsupportedParameterError
 from andon.messages import ChatMessage
 from andon.testing import Recorded, Recorder
 from andon.wire.openai_chat import OpenAIChat
@@ -73,3 +73,20 @@ def test_an_answer_cannot_be_continued() -> None:
     messages = (*HELLO.messages, ChatMessage.assistant("Hi,"))
     with pytest.raises(UnsupportedParameterError, match="continue_final_message"):
         OpenAIChat(QUIRKS).encode(replace(HELLO, messages=messages, continue_final_message=True))
+
+
+def test_raw_completion_continues_an_answer_in_every_version(
+    server: tuple[str, list[Recorded]],
+) -> None:
+    url, seen = server
+    options = {"base_url": f"{url}/v1", "api": "completions", "chat_template": "chatml"}
+    begun = [*HELLO.messages, ChatMessage.assistant("Hi,")]
+    with (
+        Client(
+            discover=False, plugins=[andon_llamafile], endpoints={"llamafile": options}
+        ) as client,
+        pytest.raises(BackendError, match="no answer"),
+    ):  # the server speaks of chats
+        client.chat("llamafile:any", begun, continue_final_message=True)
+    assert seen[0].path == "/completion"
+    assert seen[0].body["prompt"].endswith("<|im_start|>assistant\nHi,")

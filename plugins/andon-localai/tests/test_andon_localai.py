@@ -12,6 +12,7 @@ import andon_localai
 from andon import Client, Locality, Price
 from andon.chat import ChatRequest
 from andon.errors import ServerError
+from andon.messages import ChatMessage
 from andon.testing import Recorded, Recorder
 from andon.wire.openai_chat import OpenAIChat
 from andon_localai import ENDPOINT, QUIRKS
@@ -68,3 +69,12 @@ def test_an_error_inside_a_stream() -> None:
 def test_raw_prompts() -> None:
     call = OpenAIChat(QUIRKS).encode(ChatRequest(model="m", prompt="Once"))
     assert (call.path, json.loads(call.body)) == ("/completions", {"model": "m", "prompt": "Once"})
+
+
+def test_what_stands_beside_the_version() -> None:
+    health = OpenAIChat(QUIRKS).health()
+    assert health is not None
+    assert (health.call.path, health.call.at_root) == ("/readyz", True)
+    # Of a chat it would count the text without the template's part.
+    chat = ChatRequest(model="m", messages=(ChatMessage.user("Hello"),))
+    assert OpenAIChat(QUIRKS).count_tokens(chat) is None
