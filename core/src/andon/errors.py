@@ -201,6 +201,9 @@ class BackendError(AndonError):
     #: Whether another backend, or the same one later, may do better.
     recoverable = True
 
+    #: What the provider says of asking again, where it says so (``x-should-retry``).
+    should_retry: bool | None = None
+
     def __init__(
         self,
         message: str,

@@ -392,3 +392,12 @@ def test_trusted_addresses(address: str, allowed: bool) -> None:
         return
     with pytest.raises(BackendError, match="nothing was sent there"):
         work.outgoing()
+
+
+def test_a_provider_that_advises_against_it_is_not_asked_again(
+    server: ScriptedServer, ask: Ask
+) -> None:
+    server.says([respond(503, b"down for good", x_should_retry="false")], DONE)
+    with pytest.raises(BackendError, match="down for good"):
+        ask(server, WHOLE)
+    assert len(sent(server)) == 1

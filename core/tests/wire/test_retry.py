@@ -86,3 +86,11 @@ def test_retries_are_a_share_of_the_requests() -> None:
     assert [budget.take(), budget.take()] == [True, False]
     now = 1000.0
     assert [budget.take() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("status", "advice"), [(500, False), (400, True)])
+def test_a_providers_own_advice_goes_first(status: int, advice: bool) -> None:
+    error = BackendError("x", status=status)
+    assert is_retryable(error) is not advice
+    error.should_retry = advice
+    assert is_retryable(error) is advice

@@ -262,6 +262,9 @@ class Work:
     def _explain(self, reply: HTTPReply) -> BackendError:
         error = self._facts.dialect.explain(reply)
         error.status = error.status or reply.status
+        advice = reply.headers.get("x-should-retry")
+        if advice in {"true", "false"}:
+            error.should_retry = advice == "true"
         if error.retry_after is None:
             error.retry_after = parse_retry_after(reply.headers, time.time())
         return error

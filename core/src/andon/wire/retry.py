@@ -23,6 +23,8 @@ def is_retryable(error: BackendError) -> bool:
     """Return whether the same request to the same backend may succeed a little later."""
     if error.code in _HOPELESS_CODES:
         return False
+    if error.should_retry is not None:
+        return error.should_retry
     if error.status is not None:
         return error.status in RETRYABLE_STATUSES or error.status >= 500
     return isinstance(error, TransportError)
