@@ -44,7 +44,9 @@ def server() -> Iterator[ScriptedServer]:
 def create(
     environment: dict[str, str] | None = None, endpoint: EndpointSpec = ENDPOINT, **options: Any
 ) -> HTTPBackend:
-    context = BackendContext(options=options, environment=environment or {})
+    context = BackendContext(
+        options=options, environment=environment or {}, offline=False, no_relay=False
+    )
     return HTTPBackend("tiny", endpoint, OpenAIChat(), context)
 
 

@@ -319,3 +319,17 @@ def test_a_wrong_value_anywhere_is_an_error_of_ours_or_ignored(path: list[Any], 
         return
     assert all(isinstance(delta.text, str) and isinstance(delta.reasoning, str) for delta in deltas)
     assert all(isinstance(call, ToolCallDelta) for delta in deltas for call in delta.tool_calls)
+
+
+def test_images_and_sound_are_counted_apart() -> None:
+    usage = {
+        "promptTokenCount": 300, "candidatesTokenCount": 1290,
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 42}, {"modality": "IMAGE", "tokenCount": 258}, "strange",
+        ],
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}, {"modality": "AUDIO"}],
+    }  # fmt: skip
+    told = decode(whole() | {"usageMetadata": usage})[-1].usage
+    assert told is not None
+    assert (told.image_input_tokens, told.audio_input_tokens) == (258, 0)
+    assert (told.image_output_tokens, told.audio_output_tokens) == (1290, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ import pytest
 
 from andon.errors import EgressBlocked, TransportError
 from andon.privacy.guard import arm
-from andon.wire.http_async import AioConnection, AsyncHTTPConnection
+from andon.wire.http_async import AsyncHTTPConnection
 from andon.wire.waits import Timeouts
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -45,7 +44,7 @@ def test_a_chunk_that_is_none_ends_the_waiting(damaged: tuple[int, threading.Eve
     pieces: list[bytes] = []
 
     async def run() -> None:
-        connection = AioConnection(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        connection = AsyncHTTPConnection()
         limits, url = Timeouts(stall=20), f"http://127.0.0.1:{port}/"
         try:
             async with await connection.send("POST", url, {}, b"{}", limits) as reply:

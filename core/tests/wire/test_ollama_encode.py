@@ -267,7 +267,9 @@ def test_what_a_continuation_cannot_keep_to(changes: dict[str, Any], parameter: 
     ("text", "sent"), [("5m", "5m"), ("-1", -1), ("0", 0), ("1.5", 1.5), ("1h30m", "1h30m")]
 )
 def test_keep_alive(text: str, sent: object) -> None:
-    dialect = ollama_dialect(BackendContext(options={"keep_alive": text}, offline=False))
+    dialect = ollama_dialect(
+        BackendContext(options={"keep_alive": text}, offline=False, no_relay=False)
+    )
     assert json.loads(dialect.encode(HELLO).body)["keep_alive"] == sent
 
 

@@ -13,7 +13,8 @@ from andon.errors import (
     StreamInterrupted,
     TransportError,
 )
-from andon.wire.retry import RetryBudget, RetryPolicy, is_retryable, parse_retry_after
+from andon.failover import Reaction, react
+from andon.wire.retry import RetryBudget, RetryPolicy, parse_retry_after
 
 NOW = 1445412480.0  # 21 Oct 2015 07:28:00 GMT
 
@@ -59,7 +60,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     ],
 )
 def test_what_is_worth_another_attempt(error: BackendError, *, again: bool) -> None:
-    assert is_retryable(error) is again
+    assert (react(error) is Reaction.AGAIN) is again
 
 
 def test_waits_are_drawn_from_a_range_that_doubles_up_to_a_cap() -> None:
@@ -91,6 +92,6 @@ def test_retries_are_a_share_of_the_requests() -> None:
 @pytest.mark.parametrize(("status", "advice"), [(500, False), (400, True)])
 def test_a_providers_own_advice_goes_first(status: int, advice: bool) -> None:
     error = BackendError("x", status=status)
-    assert is_retryable(error) is not advice
+    assert (react(error) is Reaction.AGAIN) is not advice
     error.should_retry = advice
-    assert is_retryable(error) is advice
+    assert (react(error) is Reaction.AGAIN) is advice

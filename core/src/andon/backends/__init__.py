@@ -102,3 +102,19 @@ class AnswersQuestions(Protocol):
     async def acount_tokens(self, request: ChatRequest) -> int:
         """Return the tokens of a request's prompt; see :meth:`count_tokens`."""
         ...
+
+
+@runtime_checkable
+class TellsSlots(Protocol):
+    """A backend that may know how many requests it serves at a time.
+
+    Each raises :class:`andon.BackendError` where it fails.
+    """
+
+    def learn_slots(self) -> int | None:
+        """Return how many requests it serves at a time, or None where it does not tell."""
+        ...
+
+    async def alearn_slots(self) -> int | None:
+        """Return how many requests it serves at a time; see :meth:`learn_slots`."""
+        ...

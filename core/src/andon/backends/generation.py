@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 from andon.backends.engine import GenerateOptions
 from andon.backends.prompt import CALL_BEGIN, CALL_END, Prompt
-from andon.backends.stop import StopScanner
 from andon.chat import ChatDelta, FinishReason, ToolCallDelta, Usage
 from andon.messages import ToolCall
+from andon.stop_texts import StopScanner
 from andon.templates import ToolCallParser
 
 

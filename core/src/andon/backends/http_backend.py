@@ -154,7 +154,7 @@ class HTTPBackend:
         authorizer = self._facts.options.authorizer
         if authorizer is not None and authorizer.refresh_due():
             authorizer.refresh()
-        return connection.send(*work.outgoing(), work.start())
+        return connection.send(*work.outgoing(), work.start(), repeatable=work.repeatable)
 
     async def _aopen(self, work: Work) -> AsyncHTTPResponse:
         authorizer = self._facts.options.authorizer
@@ -164,7 +164,7 @@ class HTTPBackend:
         if connection is None:
             # In a thread: it imports a library, and loads certificates.
             connection = await _in_thread(self._open_async)
-        return await connection.send(*work.outgoing(), work.start())
+        return await connection.send(*work.outgoing(), work.start(), repeatable=work.repeatable)
 
     def _open_async(self) -> AsyncHTTPConnection:
         from andon.wire.http_async import AsyncHTTPConnection
@@ -224,6 +224,19 @@ class HTTPBackend:
         """Ask the server for the tokens of a request's prompt; see :meth:`count_tokens`."""
         return await self._aask(self._count_query(request))
 
+    def learn_slots(self) -> int | None:
+        """Ask the server how many requests it serves at a time; None where it does not tell.
+
+        :raises BackendError: it failed.
+        """
+        query = self._facts.dialect.slots()
+        return None if query is None else self._ask(query)
+
+    async def alearn_slots(self) -> int | None:
+        """Ask the server how many requests it serves at a time; see :meth:`learn_slots`."""
+        query = self._facts.dialect.slots()
+        return None if query is None else await self._aask(query)
+
     def _health_query(self) -> Query[Any]:
         dialect = self._facts.dialect
         # Listing models shows as well that the server answers and takes the key.
@@ -266,17 +279,26 @@ class HTTPBackend:
             await _asleep(work.wait)
 
     def close(self) -> None:
-        """Close the connections of the threads."""
-        with self._lock:
-            connection, self._connection = self._connection, None
+        """Close all connections; an event loop that runs closes its own in its next turn."""
+        connection, others = self._let_go()
         if connection is not None:
             connection.close()
+        if others is not None:
+            others.close()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        self.close()
-        if self._async_connection is not None:
-            await self._async_connection.aclose()
+        connection, others = self._let_go()
+        if connection is not None:
+            connection.close()
+        if others is not None:
+            await others.aclose()
+
+    def _let_go(self) -> tuple[HTTPConnection | None, AsyncHTTPConnection | None]:
+        with self._lock:
+            found = self._connection, self._async_connection
+            self._connection = self._async_connection = None
+        return found
 
 
 def _follow(work: Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]:

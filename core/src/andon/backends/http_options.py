@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from andon.errors import MissingKeyError, SettingsError
+from andon.privacy.egress import EgressPolicy
+from andon.privacy.location import is_near
 from andon.specs import BackendContext
 from andon.wire.endpoint import Authorizer, EndpointSpec
 from andon.wire.http import ConnectionSettings
@@ -19,7 +21,7 @@ _TIMES = {
     "first_token_timeout": "first_byte",
     "stall_timeout": "stall",
 }
-_KNOWN = (*_TEXTS, "headers", *_TIMES, "max_retries", "max_retry_wait")
+_KNOWN = (*_TEXTS, "headers", *_TIMES, "max_retries", "max_retry_wait", "http2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,11 @@ class HTTPOptions:
             secrets=tuple(filter(None, (key, *headers.values()))),
             timeouts=Timeouts(**times),
             connection=ConnectionSettings(
-                ca_file=given.get("ca_file"), proxy=given.get("proxy"), tls=tls
+                ca_file=given.get("ca_file"),
+                proxy=given.get("proxy"),
+                tls=tls,
+                http2=given.get("http2", False),
+                egress=_egress(context, base_url),
             ),
             max_retries=given.get("max_retries", 2),
             max_retry_wait=given.get("max_retry_wait", 8.0),
@@ -95,6 +101,17 @@ class HTTPOptions:
         return text
 
 
+def _egress(context: BackendContext, base_url: str) -> EgressPolicy | None:
+    """Return where connections may lead, or None where that is anywhere.
+
+    Under the tier in between, a provider that promises privacy is where its plugin says it is;
+    what is near by its address has to be near whenever it is connected to.
+    """
+    policy = context.egress or EgressPolicy()
+    checked = context.offline or (context.no_relay and is_near(base_url, policy))
+    return policy if checked else None
+
+
 def _check(name: str, given: Mapping[str, Any], own: tuple[str, ...]) -> None:
     known = (*_KNOWN, *own)
     for option, value in given.items():
@@ -106,6 +123,8 @@ def _check(name: str, given: Mapping[str, Any], own: tuple[str, ...]) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if option in _TIMES and value is not None and not (number and value > 0):
             raise SettingsError(f"{option} of {name!r} must be a number of seconds above 0")
+        if option == "http2" and not isinstance(value, bool):
+            raise SettingsError(f"http2 of {name!r} must be true or false")
         if option == "max_retries" and not (isinstance(value, int) and number and value >= 0):
             raise SettingsError(f"max_retries of {name!r} must be 0 or a whole number above")
         if option == "max_retry_wait" and not (number and value >= 0):

@@ -237,9 +237,13 @@ class Work:
         self.wait = wait
         return True
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the current call may be sent again where nobody knows if it was heard."""
+        return self.call is None or self.call.repeatable
+
     def _may_repeat(self, error: BackendError) -> bool:
-        repeatable = self.call is None or self.call.repeatable
-        return repeatable or error.status not in _UNDECIDED
+        return self.repeatable or error.status not in _UNDECIDED
 
     def _time_left(self) -> float:
         return float("inf") if self._deadline is None else self._deadline - time.monotonic()

@@ -148,6 +148,14 @@ class InProcessBackend:
             relay.cancel()
             await _stopped(job, ticket)
 
+    def learn_slots(self) -> int:
+        """Return how many requests are served at a time."""
+        return 1
+
+    async def alearn_slots(self) -> int:
+        """Return how many requests are served at a time."""
+        return 1
+
     def close(self) -> None:
         """Free every model; answers that are under way end with :class:`ClientClosedError`."""
         with self._placing:

@@ -21,7 +21,7 @@ class AnswerText:
     """
 
     def __init__(self, stop: Sequence[str] = (), *, calls: bool = False) -> None:
-        from andon.backends.stop import StopScanner
+        from andon.stop_texts import StopScanner
         from andon.templates import ToolCallParser
 
         self._stop = StopScanner(stop)

@@ -150,6 +150,13 @@ class Dialect(Protocol):
         """Return how to ask whether the server can serve, or None where one cannot."""
         return None
 
+    def slots(self) -> Query[int | None] | None:
+        """Return how to ask how many requests the server serves at a time, or None where one cannot.
+
+        What is read is None where the server cannot tell at this moment.
+        """
+        return None
+
     def count_tokens(self, request: ChatRequest, profile: ModelProfile) -> Query[int] | None:
         """Return how to ask for the tokens of a request's prompt, or None where one cannot."""
         return None

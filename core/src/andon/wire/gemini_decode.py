@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from andon.chat import ChatDelta, FinishReason, TokenLogprob, ToolCallDelta, Usage
@@ -55,6 +55,10 @@ _COUNTS = (
     "candidatesTokenCount",
     "thoughtsTokenCount",
 )
+
+#: What a prompt and an answer consist of, for those kinds of content that have their own prices.
+_DETAILS = ("promptTokensDetails", "candidatesTokensDetails")
+_KINDS = ("IMAGE", "AUDIO")
 
 
 class AnswerReader:
@@ -111,6 +115,8 @@ class AnswerReader:
         for name, count in (chunk.get("usageMetadata") or {}).items():
             if name in _COUNTS and type(count) is int and count >= 0:
                 self._counts[name] = count
+            elif name in _DETAILS:
+                self._counts.update(_kinds(name, count))
         blocked = name_of((chunk.get("promptFeedback") or {}).get("blockReason"))
         if blocked != "BLOCKED_REASON_UNSPECIFIED":
             self._blocked = self._blocked or blocked
@@ -215,13 +221,28 @@ def _usage(counts: Mapping[str, int]) -> Usage | None:
     if not counts:
         return None
     prompt, used, cached, answer, thoughts = (counts.get(name, 0) for name in _COUNTS)
+    seen, heard, drawn, spoken = (
+        counts.get(f"{name}/{kind}", 0) for name in _DETAILS for kind in _KINDS
+    )
     # Thoughts are counted beside the answer, and what Google's own tools found beside the prompt.
     return Usage(
         prompt + used,
         answer + thoughts,
         cached_input_tokens=min(cached, prompt + used),
         reasoning_tokens=thoughts,
+        image_input_tokens=min(seen, prompt),
+        audio_input_tokens=min(heard, prompt),
+        image_output_tokens=min(drawn, answer),
+        audio_output_tokens=min(spoken, answer),
     )
+
+
+def _kinds(name: str, details: Any) -> Iterator[tuple[str, int]]:
+    """Give the tokens of each kind of content that a list of details tells."""
+    for detail in details if isinstance(details, list) else ():
+        count = detail.get("tokenCount") if isinstance(detail, Mapping) else None
+        if type(count) is int and count >= 0:
+            yield f"{name}/{detail.get('modality')}", count
 
 
 def _logprobs(result: Any) -> tuple[TokenLogprob, ...]:

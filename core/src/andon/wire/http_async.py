@@ -1,240 +1,57 @@
-"""HTTP for asyncio, over aiohttp; with a proxy over httpx2, which knows more kinds of them.
-
-Of the clients that are kept well, aiohttp is the one whose parser is written in C: with 64 calls at
-once it takes a fifth of the time that httpx2 takes (docs/explanation/speed.md). Its session is used
-without what an API call must not have: cookies, redirects, environment variables. It is imported
-with the first connection.
-"""
+"""HTTP for asyncio: our own transport, as :mod:`andon.wire.http` has it for threads."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from functools import lru_cache, partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Self
 
-from andon.errors import ConfigurationError
-from andon.wire.http import (
-    ConnectionSettings,
-    Reply,
-    httpx_exceptions,
-    httpx_library,
-    httpx_options,
-    httpx_request,
-    open_transport,
-    ssl_context,
-    too_large,
-)
+from andon.wire.http import FAILURES, ConnectionSettings, is_stale, within
+from andon.wire.http_coding import inflater, undo
+from andon.wire.http_connect import connect_async
+from andon.wire.http_errors import ConnectTimeout, RemoteProtocolError
+from andon.wire.http_loop import Line
+from andon.wire.http_parser import Target, read_url, write_head
+from andon.wire.http_pool import IdlePool
+from andon.wire.http_tls import ssl_context
 from andon.wire.waits import MAX_BODY, Timeouts, Waits
 
 if TYPE_CHECKING:
-    import ssl
-
-    import aiohttp
-    import httpx2
-
-#: Seconds for which an idle connection is kept.
-_KEEP_ALIVE = 30.0
-
-#: Most bytes of one header line, and most that wait to be read.
-_LINE, _BUFFER = 64 * 1024, 256 * 1024
+    from andon.wire.http_httpx import AsyncHTTPXConnection
 
 
-class AsyncHTTPResponse(Protocol):
-    """A reply whose head has arrived; see :class:`HTTPResponse`."""
+class AsyncHTTPResponse:
+    """A reply whose head has arrived; see :class:`andon.wire.http.HTTPResponse`."""
 
-    status: int
-    headers: dict[str, str]
+    __slots__ = ("_waits", "headers", "status")
 
-    def expect_end(self) -> None:
-        """Wait only a moment for the rest; see :meth:`HTTPResponse.expect_end`."""
-        ...
-
-    def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
-        ...
-
-    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
-        """Return the whole body; see :meth:`HTTPResponse.read`."""
-        ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def aclose(self) -> None:
-        """Give the connection back; see :meth:`HTTPResponse.close`."""
-        ...
-
-
-class AioResponse:
-    """A reply whose head has arrived; see :class:`andon.wire.http.AsyncHTTPResponse`."""
-
-    __slots__ = ("_closed", "_response", "_waits", "headers", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse, waits: Waits) -> None:
-        self._response = response
+    def __init__(self, status: int, headers: dict[str, str], waits: Waits) -> None:
+        self.status = status
+        self.headers = headers
         self._waits = waits
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
-        # aiohttp closes the connection at a chunk that is none, and lets the reader wait.
-        connection = response.connection
-        protocol = None if connection is None else connection.protocol
-        self._closed = None if protocol is None else protocol.closed
-        if self._closed is not None:
-            self._closed.add_done_callback(self._break_off)
 
     def expect_end(self) -> None:
         """Wait only a moment for the rest, which does not matter, nor whether it breaks off."""
         self._waits.ending = True
 
-    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """Give the body, decompressed, as it comes."""
-        waits, content = self._waits, self._response.content
-        try:
-            while True:
-                # A pause of the whole reply is only looked for where nothing waits to be read.
-                async with asyncio.timeout(waits.read()):
-                    data = await content.readany()
-                if not data:
-                    if content.at_eof():
-                        return
-                    continue
-                waits.body = True
-                yield data
-                waits.check()
-        except aiohttp_exceptions() as error:
-            if not waits.ending:
-                raise waits.explain(error) from error
+    def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        """Give the body; see :meth:`andon.wire.http.HTTPResponse.iter_bytes`."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Give the connection back; see :meth:`andon.wire.http.HTTPResponse.close`."""
+        raise NotImplementedError
 
     async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
         """Return the whole body; see :meth:`andon.wire.http.HTTPResponse.read`."""
-        waits, content = self._waits, self._response.content
-        if content.is_eof() and content.exception() is None:
-            # Most replies are small, and came whole with their head.
-            return self._cut(content.read_nowait(), limit, cut)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(waits.read()) as patience:
-                while len(body) <= limit and (data := await content.readany()):
-                    body += data
-                    waits.body = True
-                    pause = waits.read()
-                    patience.reschedule(None if pause is None else _now() + pause)
-        except aiohttp_exceptions() as error:
-            raise waits.explain(error) from error
-        waits.check()
-        return self._cut(bytes(body), limit, cut)
-
-    def _cut(self, body: bytes, limit: int, cut: bool) -> bytes:
-        if len(body) <= limit:
-            return body
-        if cut:
-            return body[:limit]
-        raise too_large(self._waits.url, limit, self.status)
-
-    def _break_off(self, _: object) -> None:
-        content = self._response.content
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(
-                aiohttp_library().ClientPayloadError("the body was damaged, or broke off")
-            )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Give the connection back; end it if the body was not read to its end."""
-        if self._closed is not None:
-            self._closed.remove_done_callback(self._break_off)
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-
-class AioConnection:
-    """Connections of one event loop.
-
-    :param tls: which certificates to trust.
-    """
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        library = aiohttp_library()
-        connector = library.TCPConnector(
-            limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE, ttl_dns_cache=60
-        )
-        self._session: aiohttp.ClientSession = library.ClientSession(
-            connector=connector,
-            cookie_jar=library.DummyCookieJar(),
-            timeout=library.ClientTimeout(total=None, sock_connect=None, sock_read=None),
-            skip_auto_headers=("user-agent", "accept"),
-            trust_env=False,
-            read_bufsize=_BUFFER,
-            max_line_size=_LINE,
-            max_field_size=_LINE,
-        )
-
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
-    ) -> AioResponse:
-        """Send a request; see :meth:`andon.wire.http.AsyncHTTPConnection.send`."""
-        waits = Waits(timeouts, url)
-        try:
-            async with asyncio.timeout(waits.read()):
-                response = await self._session.request(
-                    method,
-                    _parse(url),
-                    headers={"accept-encoding": "gzip, deflate", **headers},
-                    data=body,
-                    allow_redirects=False,
-                    timeout=_patience(waits.within(timeouts.connect)),
-                )
-        except aiohttp_exceptions() as error:
-            raise waits.explain(error) from error
-        return AioResponse(response, waits)
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._session.close()
-
-
-class _AsyncReply(Reply):
-    """A reply that httpx2 brings; see :class:`AsyncHTTPResponse`."""
-
-    __slots__ = ()
-
-    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """Give the body, decompressed, as it comes; see :meth:`HTTPResponse.iter_bytes`."""
-        waits = self._waits
-        try:
-            # httpx2 types its generator as an iterator, which would have no aclose.
-            chunks: Any = self._response.aiter_bytes()
-            async with aclosing(chunks):
-                async for data in chunks:
-                    waits.body = True
-                    yield data
-                    waits.check()
-        except httpx_exceptions() as error:
-            if not waits.ending:
-                raise waits.explain(error) from error
-
-    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
-        """Return the whole body; see :meth:`HTTPResponse.read`."""
         body = bytearray()
         async with aclosing(self.aiter_bytes()) as pieces:
             async for data in pieces:
                 body += data
                 if len(body) > limit:
-                    if cut:
-                        return bytes(body[:limit])
-                    raise self._too_large(limit)
-        return bytes(body)
+                    break
+        return within(bytes(body), limit, cut, self._waits, self.status)
 
     async def __aenter__(self) -> Self:
         return self
@@ -242,116 +59,198 @@ class _AsyncReply(Reply):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+
+class AioResponse(AsyncHTTPResponse):
+    """A reply of our own transport."""
+
+    __slots__ = ("_driver", "_line")
+
+    def __init__(self, driver: _Driver, line: Line, waits: Waits) -> None:
+        super().__init__(line.parser.status, line.parser.headers, waits)
+        self._driver = driver
+        self._line: Line | None = line
+
+    async def aiter_bytes(self) -> AsyncGenerator[bytes, None]:
+        """Give the body; see :meth:`andon.wire.http.HTTPResponse.iter_bytes`."""
+        waits = self._waits
+        try:
+            coding = inflater(self.headers.get("content-encoding"))
+            while (pieces := self._open_line().take()) is not None:
+                if not pieces:
+                    await self._open_line().wait(waits.read())
+                    continue
+                for piece in pieces if coding is None else undo(coding, pieces):
+                    waits.body = True
+                    yield piece
+                    waits.check()
+            if coding is not None:
+                coding.finish()
+        except FAILURES as error:
+            await self.aclose()
+            if not waits.ending:
+                raise waits.explain(error) from error
+
+    def _open_line(self) -> Line:
+        if self._line is None:
+            raise RemoteProtocolError("the reply was closed before its end")
+        return self._line
+
+    async def aread(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
+        """Return the whole body; see :meth:`andon.wire.http.HTTPResponse.read`."""
+        line = self._line
+        if line is None or not line.parser.complete or "content-encoding" in self.headers:
+            return await super().aread(limit, cut=cut)
+        # Most replies are small, and came whole with their head.
+        return within(b"".join(line.take() or ()), limit, cut, self._waits, self.status)
+
     async def aclose(self) -> None:
-        """Give the connection back; see :meth:`HTTPResponse.close`."""
-        self._limited.remove()
-        await self._response.aclose()
+        """Give the connection back; see :meth:`andon.wire.http.HTTPResponse.close`."""
+        line, self._line = self._line, None
+        if line is not None:
+            self._driver.take_back(line)
 
 
 class AsyncHTTPConnection:
     """The same for asyncio. Every event loop has connections of its own, as sockets demand.
 
     :param settings: how to connect.
-    :raises SettingsError: the file of certificates cannot be used.
+    :raises SettingsError: the file of certificates or the proxy cannot be used.
     """
 
     def __init__(self, settings: ConnectionSettings | None = None) -> None:
         # What takes long, importing and loading certificates, is done here: not in the loop.
-        settings = settings or ConnectionSettings()
-        self._make: Callable[[], _Drivers] = partial(_HTTPXDriver, settings)
-        if settings.proxy is None and find_spec("aiohttp") is not None:
-            aiohttp_library()
-            tls = ssl_context(settings.ca_file, tls=settings.tls)
-            self._make = partial(AioConnection, tls)
-        else:
-            httpx_options(settings)
-        self._drivers: dict[asyncio.AbstractEventLoop, _Drivers] = {}
+        self._settings = settings or ConnectionSettings()
+        self._other: AsyncHTTPXConnection | None = None
+        if self._settings.needs_httpx:
+            from andon.wire.http_httpx import AsyncHTTPXConnection
+
+            self._other = AsyncHTTPXConnection(self._settings)
+        elif self._settings.tls:
+            ssl_context(self._settings.ca_file)
+        self._drivers: dict[asyncio.AbstractEventLoop, _Driver] = {}
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeouts: Timeouts,
+        *,
+        repeatable: bool = True,
     ) -> AsyncHTTPResponse:
-        """Send a request; see :meth:`HTTPConnection.send`."""
-        return await self._driver().send(method, url, headers, body, timeouts)
-
-    async def aclose(self) -> None:
-        """Close every connection of this event loop, and forget the others'."""
-        driver = self._drivers.pop(asyncio.get_running_loop(), None)
-        self._drivers.clear()
-        if driver is not None:
-            await driver.aclose()
-
-    def _driver(self) -> _Drivers:
-        loop = asyncio.get_running_loop()
-        driver = self._drivers.get(loop)
-        if driver is None:
-            # Those of loops that have ended cannot be used or even closed any more.
-            for ended in [other for other in list(self._drivers) if other.is_closed()]:
-                del self._drivers[ended]
-            driver = self._drivers[loop] = self._make()
-        return driver
-
-
-class _HTTPXDriver:
-    """The connections of one event loop, over httpx2."""
-
-    def __init__(self, settings: ConnectionSettings) -> None:
-        self._transport: httpx2.AsyncHTTPTransport = open_transport(
-            httpx_library().AsyncHTTPTransport, httpx_options(settings)
-        )
-
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts
-    ) -> _AsyncReply:
-        waits = Waits(timeouts, url)
+        """Send a request; see :meth:`andon.wire.http.HTTPConnection.send`."""
+        if self._other is not None:
+            return await self._other.send(method, url, headers, body, timeouts)
+        waits = Waits(timeouts, url, method)
         try:
-            request = httpx_request(method, url, headers, body, waits)
-            async with asyncio.timeout(waits.within(None)):
-                return _AsyncReply(await self._transport.handle_async_request(request), waits)
-        except httpx_exceptions() as error:
+            target = read_url(url)
+            head = write_head(method, target, headers, len(body))
+            driver = self._driver()
+            line, idle = driver.take(target)
+            if line is not None:
+                try:
+                    return await driver.exchange(line, method, head, body, waits)
+                except FAILURES as error:
+                    if not (repeatable and is_stale(error, line.parser, idle)):
+                        raise
+            line = await driver.connect(target, waits)
+            return await driver.exchange(line, method, head, body, waits)
+        except FAILURES as error:
             raise waits.explain(error) from error
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        """Close every connection of this event loop, and forget those of loops that have ended."""
+        if self._other is not None:
+            await self._other.aclose()
+        driver = self._drivers.pop(asyncio.get_running_loop(), None)
+        if driver is not None:
+            driver.close()
+            # Sockets are closed in the loop's next turn.
+            turn = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(turn.set_result, None)
+            await turn
+        self._forget_ended()
+
+    def close(self) -> None:
+        """Close every connection from outside of a task; each loop does so in its next turn."""
+        if self._other is not None:
+            self._other.close()
+        drivers, self._drivers = self._drivers, {}
+        for loop, driver in drivers.items():
+            # A loop that ends has closed them, or never can.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(driver.close)
+
+    def _driver(self) -> _Driver:
+        loop = asyncio.get_running_loop()
+        driver = self._drivers.get(loop)
+        if driver is None:
+            self._forget_ended()
+            driver = self._drivers[loop] = _Driver(self._settings, loop)
+        return driver
+
+    def _forget_ended(self) -> None:
+        # Their connections cannot be used, or even closed, any more.
+        for loop in [loop for loop in list(self._drivers) if loop.is_closed()]:
+            self._drivers.pop(loop, None)
 
 
-_Drivers = AioConnection | _HTTPXDriver
+class _Driver:
+    """The connections of one event loop."""
 
+    def __init__(self, settings: ConnectionSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._idle: IdlePool[Line] = IdlePool(settings.keep_alive)
+        self._closed = False
 
-@lru_cache(maxsize=1)
-def aiohttp_library() -> Any:
-    """Import aiohttp.
+    async def connect(self, target: Target, waits: Waits) -> Line:
+        """Make a connection."""
+        settings, tls = self._settings, None
+        if target.tls:
+            tls = ssl_context(settings.ca_file, tls=settings.tls)
+        line = Line(target, self._loop)
+        try:
+            async with asyncio.timeout(waits.within(waits.limits.connect)):
+                await connect_async(target, tls, line, settings.egress)
+        except TimeoutError as error:
+            raise ConnectTimeout(str(error)) from error
+        return line
 
-    :raises ConfigurationError: it is not installed.
-    """
-    try:
-        import aiohttp
-    except ImportError as error:
-        raise ConfigurationError(
-            "backends over HTTP need aiohttp for asyncio: pip install 'andon[http]'"
-        ) from error
-    return aiohttp
+    async def exchange(
+        self, line: Line, method: str, head: bytes, body: bytes, waits: Waits
+    ) -> AioResponse:
+        """Send a request over a connection; return the reply when its head is there."""
+        try:
+            line.send(method, head, body)
+            await line.drain(waits)
+            await line.wait_head(waits.read())
+        except BaseException:
+            line.end()
+            raise
+        return AioResponse(self, line, waits)
 
+    def take(self, target: Target) -> tuple[Line | None, float]:
+        """Return an idle connection, if there is one, and for how many seconds it was idle."""
+        while True:
+            line, idle, old = self._idle.take(target, self._loop.time())
+            for other in old:
+                other.end()
+            if line is None or line.is_quiet:
+                return line, idle
+            line.end()
 
-@lru_cache(maxsize=1)
-def aiohttp_exceptions() -> tuple[type[Exception], ...]:
-    """Return what a request can raise: aiohttp's errors, and those that it lets pass."""
-    library = aiohttp_library()
-    # OSError: a resolver's error that aiohttp does not translate, and its own timeouts.
-    return (library.ClientError, library.http_exceptions.HttpProcessingError, OSError, ValueError)
+    def take_back(self, line: Line) -> None:
+        """Keep a connection for the next request, if it can be used again."""
+        surplus = [line]
+        if line.is_idle and not self._closed:
+            surplus = self._idle.put(line.target, line, self._loop.time())
+        for other in surplus:
+            other.end()
 
-
-@lru_cache(maxsize=256)
-def _parse(url: str) -> Any:
-    from yarl import URL
-
-    # What a dialect has encoded stays as it is: signatures go by the very bytes.
-    return URL(url, encoded=True)
-
-
-@lru_cache(maxsize=64)
-def _patience(connect: float | None) -> Any:
-    return aiohttp_library().ClientTimeout(total=None, sock_connect=connect, sock_read=None)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    def close(self) -> None:
+        """Close every connection; those in use when their reply ends."""
+        self._closed = True
+        for line in self._idle.clear():
+            line.end()

@@ -147,7 +147,7 @@ def ollama_dialect(context: BackendContext) -> OllamaChat:
         num_ctx=_num_ctx(context.options.get("num_ctx")),
         keep_alive=_keep_alive(context.options.get("keep_alive")),
     )
-    return OllamaChat(options, local_only=context.offline)
+    return OllamaChat(options, local_only=context.no_relay)
 
 
 def is_cloud(model: str) -> bool:

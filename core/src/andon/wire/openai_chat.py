@@ -20,6 +20,7 @@ from andon.wire.openai_quirks import OPENAI, Quirks
 from andon.wire.openai_responses_encode import count_query
 from andon.wire.openai_stream import OpenAIStreamDecoder
 from andon.wire.problems import malformed, request_id
+from andon.wire.slot_questions import slots_question
 from andon.wire.token_questions import token_question
 
 __all__ = ["OPENAI", "OpenAIChat", "OpenAIStreamDecoder", "Quirks", "openai_dialect"]
@@ -104,6 +105,10 @@ class OpenAIChat(Dialect):
             return None
         call = HTTPCall(path=path, method="GET", headers=self._headers, at_root=True)
         return Query(call, lambda reply: None)
+
+    def slots(self) -> Query[int | None] | None:
+        """Return how to ask how many requests the server serves at a time, or None."""
+        return slots_question(self._quirks.slots, self._headers)
 
     def count_tokens(
         self, request: ChatRequest, profile: ModelProfile = UNKNOWN

@@ -79,7 +79,17 @@ def read_usage(value: Any) -> Usage | None:
     reasoning = count_of(completion, "reasoning_tokens") or count_of(value, "reasoning_tokens")
     # Parts are contained in their wholes, whatever a server counts.
     cached = min(cached, inputs)
-    return Usage(inputs, outputs, cached, min(written, inputs - cached), min(reasoning, outputs))
+    return Usage(
+        inputs,
+        outputs,
+        cached,
+        min(written, inputs - cached),
+        min(reasoning, outputs),
+        image_input_tokens=min(count_of(prompt, "image_tokens"), inputs),
+        audio_input_tokens=min(count_of(prompt, "audio_tokens"), inputs),
+        image_output_tokens=min(count_of(completion, "image_tokens"), outputs),
+        audio_output_tokens=min(count_of(completion, "audio_tokens"), outputs),
+    )
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:

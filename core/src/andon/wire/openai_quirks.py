@@ -48,6 +48,8 @@ class Quirks:
     :param health_path: where the server tells whether it can serve, beside ``/v1``; None where it
         does not.
     :param counting: whose way of counting tokens the server has; None where it has none.
+    :param slots: whose way of telling how many requests it serves at a time the server has; None
+        where it does not tell.
     :param input_tokens: whether the server counts a chat's tokens at ``/responses/input_tokens``.
     :param extra: members that every request body has besides.
     """
@@ -76,6 +78,7 @@ class Quirks:
     logprobs: Literal["top", "number"] | None = "top"
     health_path: str | None = None
     counting: Literal["vllm", "llama-server", "tgi", "localai", "realizar"] | None = None
+    slots: Literal["llama-server", "vllm"] | None = None
     input_tokens: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,6 +94,7 @@ VLLM = Quirks(
     raw_special_tokens=True,
     health_path="/health",
     counting="vllm",
+    slots="vllm",
 )
 
 #: llama.cpp's own server. Its ``/completions`` beside ``/v1`` is another protocol.
@@ -103,4 +107,5 @@ LLAMA_SERVER = Quirks(
     raw_below_v1=True,
     health_path="/health",
     counting="llama-server",
+    slots="llama-server",
 )

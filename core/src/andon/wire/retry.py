@@ -10,24 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from andon.errors import BackendError, TransportError
-
-#: Statuses besides 5xx after which the same request may succeed.
-RETRYABLE_STATUSES = frozenset({408, 409, 429})
-
-#: Codes that say that waiting does not help, whatever the status.
-_HOPELESS_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-
-
-def is_retryable(error: BackendError) -> bool:
-    """Return whether the same request to the same backend may succeed a little later."""
-    if error.code in _HOPELESS_CODES:
-        return False
-    if error.should_retry is not None:
-        return error.should_retry
-    if error.status is not None:
-        return error.status in RETRYABLE_STATUSES or error.status >= 500
-    return isinstance(error, TransportError)
+from andon.errors import BackendError
+from andon.failover.reactions import Reaction, react
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -88,7 +72,7 @@ class RetryPolicy:
         :param error: why the last attempt failed.
         :param retries: how many attempts after the first there were already.
         """
-        if retries >= self.max_retries or not is_retryable(error):
+        if retries >= self.max_retries or react(error) is not Reaction.AGAIN:
             return None
         # The whole range and not the top of it: clients that failed together come back apart.
         wait = self.chance() * min(self.cap, self.base * 2.0 ** min(retries, 32))

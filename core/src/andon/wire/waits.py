@@ -1,4 +1,4 @@
-"""How long to wait for a server, and what httpx2's errors mean. Nothing is sent here."""
+"""How long to wait for a server, and what the transports' errors mean. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from andon.errors import BackendError, PrivacyViolation, RequestTimeout, Transpo
 #: Most bytes of a reply that is read whole.
 MAX_BODY = 64 * 1024 * 1024
 
-#: What becomes of the libraries' exceptions, by name; the first that matches, so children come
-#: first. httpx2's, then aiohttp's.
+#: What becomes of an exception of httpx2's or of our own transport's, which bear the same names,
+#: and what to do. The first that matches counts, so children come first.
 ERRORS: Mapping[str, tuple[type[BackendError], str]] = {
-    "ConnectTimeout": (TransportError, "no connection within {connect:g} s"),
+    "ConnectTimeout": (TransportError, "no connection within {connect:g} s; is the server there?"),
     "PoolTimeout": (TransportError, "no free connection within {connect:g} s"),
-    "WriteTimeout": (RequestTimeout, "the request could not be sent within {stall:g} s"),
-    "ReadTimeout": (RequestTimeout, "nothing came for {waited:g} s"),
+    "WriteTimeout": (
+        RequestTimeout,
+        "the request could not be sent within {stall:g} s; a longer stall_timeout gives it more",
+    ),
+    "ReadTimeout": (
+        RequestTimeout,
+        "nothing came for {waited:g} s; a longer {setting} gives it more",
+    ),
     "TimeoutException": (RequestTimeout, "it took too long"),
-    "ConnectError": (TransportError, "no connection"),
+    "ConnectError": (TransportError, "no connection; does the server run, is base_url right?"),
     "ProxyError": (TransportError, "the proxy refused"),
     "UnsupportedProtocol": (TransportError, "the address cannot be used"),
-    "DecodingError": (TransportError, "the reply's compression is damaged"),
-    "RemoteProtocolError": (TransportError, "the server broke off or does not speak HTTP"),
-    "LocalProtocolError": (TransportError, "the request is not valid HTTP"),
+    "DecodingError": (TransportError, "the reply's compression is damaged or unknown"),
+    "RemoteProtocolError": (
+        TransportError,
+        "the server broke off or does not speak HTTP; is base_url right, http or https?",
+    ),
+    "LocalProtocolError": (TransportError, "the request is not valid HTTP, and was not sent"),
     "HTTPError": (TransportError, "the connection broke"),
     "StreamError": (TransportError, "the reply was closed"),
     "InvalidURL": (TransportError, "the address cannot be used"),
     "CookieConflict": (TransportError, "the reply's cookies contradict each other"),
-    "ConnectionTimeoutError": (TransportError, "no connection within {connect:g} s"),
-    "SocketTimeoutError": (RequestTimeout, "nothing came for {waited:g} s"),
-    "ClientConnectorError": (TransportError, "no connection"),
-    "NonHttpUrlClientError": (TransportError, "the address cannot be used"),
-    "ContentEncodingError": (TransportError, "the reply's compression is damaged"),
-    "ServerDisconnectedError": (TransportError, "the server broke off or does not speak HTTP"),
-    "ClientPayloadError": (TransportError, "the server broke off or does not speak HTTP"),
-    "ClientResponseError": (TransportError, "the server broke off or does not speak HTTP"),
-    "HttpProcessingError": (TransportError, "the server broke off or does not speak HTTP"),
-    "ClientError": (TransportError, "the connection broke"),
-    "TimeoutError": (RequestTimeout, "nothing came for {waited:g} s"),
-    "ValueError": (TransportError, "the request is not valid HTTP"),
+    "TimeoutError": (
+        RequestTimeout,
+        "nothing came for {waited:g} s; a longer {setting} gives it more",
+    ),
 }
 
 
@@ -74,13 +75,14 @@ class Waits:
 
     :param limits: how long to wait for what.
     :param url: where the request goes, for messages.
+    :param method: its method, for messages.
     """
 
-    __slots__ = ("body", "deadline", "ending", "limits", "url")
+    __slots__ = ("body", "deadline", "ending", "limits", "what")
 
-    def __init__(self, limits: Timeouts, url: str) -> None:
+    def __init__(self, limits: Timeouts, url: str, method: str = "") -> None:
         self.limits = limits
-        self.url = url
+        self.what = f"{method} {url}" if method else url
         self.deadline = limits.deadline
         if limits.total is not None and self.deadline is None:
             self.deadline = time.monotonic() + limits.total
@@ -101,6 +103,14 @@ class Waits:
             return LINGER
         return self.within(self.limits.stall if self.body else self.limits.first_byte)
 
+    def pause(self) -> float | None:
+        """Return how long the next piece of the request may take.
+
+        :raises RequestTimeout: the total is over.
+        """
+        self.check()
+        return self.within(self.limits.stall)
+
     def check(self) -> None:
         """Raise where the total is over before the answer is."""
         if self.over and not self.ending:
@@ -114,7 +124,7 @@ class Waits:
     def too_late(self) -> RequestTimeout:
         """Return the error for a total that is over."""
         return RequestTimeout(
-            f"{self.url} did not finish within the timeout of {self.limits.total:g} s; "
+            f"{self.what} did not finish within the timeout of {self.limits.total:g} s; "
             "a longer timeout= gives it more"
         )
 
@@ -131,29 +141,19 @@ class Waits:
         :raises PrivacyViolation: the privacy guard stopped the connection.
         """
         _raise_if_blocked(error)
-        _forget_request(error)
         if self.over:
             return self.too_late()
         limits = self.limits
-        # What aiohttp wraps in this one says more.
-        wrapped = type(error).__name__ == "ClientPayloadError" and error.__cause__
-        names = [kind.__name__ for kind in type(wrapped or error).__mro__]
+        names = [kind.__name__ for kind in type(error).__mro__]
         kind, text = next((ERRORS[name] for name in names if name in ERRORS), ERRORS["HTTPError"])
-        waited = limits.stall if self.body else limits.first_byte
-        said = text.format(connect=limits.connect or 0, stall=limits.stall or 0, waited=waited or 0)
+        said = text.format(
+            connect=limits.connect or 0,
+            stall=limits.stall or 0,
+            waited=(limits.stall if self.body else limits.first_byte) or 0,
+            setting="stall_timeout" if self.body else "first_token_timeout",
+        )
         detail = f" ({error})" if str(error) else ""
-        return kind(f"{self.url}: {said}{detail}")
-
-
-def _forget_request(error: BaseException | None) -> None:
-    """Take the request off aiohttp's errors: its headers hold the key."""
-    while error is not None:
-        request = getattr(error, "request_info", None)
-        if request is not None:
-            bare = request._replace(headers={})
-            vars(error).update(request_info=bare, history=())
-            error.args = (bare, ())
-        error = error.__cause__ or error.__context__
+        return kind(f"{self.what}: {said}{detail}")
 
 
 def _raise_if_blocked(error: BaseException | None) -> None:

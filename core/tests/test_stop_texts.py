@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from andon.backends.stop import StopScanner
+from andon.stop_texts import StopScanner
 
 stops = st.lists(st.text("ab<é^]-\\", min_size=1, max_size=4), max_size=4)
 
