@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from andon.chat import ChatDelta as ChatDelta
     from andon.chat import ChatRequest as ChatRequest
     from andon.chat import ChatResponse as ChatResponse
+    from andon.chat import Failover as Failover
     from andon.chat import FinishReason as FinishReason
     from andon.chat import ResponseFormat as ResponseFormat
     from andon.chat import Sampling as Sampling
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from andon.errors import AndonError as AndonError
     from andon.errors import AuthenticationError as AuthenticationError
     from andon.errors import BackendError as BackendError
+    from andon.errors import BackendResting as BackendResting
     from andon.errors import BadRequestError as BadRequestError
     from andon.errors import BudgetError as BudgetError
     from andon.errors import BudgetExceeded as BudgetExceeded
@@ -58,10 +60,12 @@ if TYPE_CHECKING:
     from andon.errors import PrivacyViolation as PrivacyViolation
     from andon.errors import PromptTooLongError as PromptTooLongError
     from andon.errors import RateLimitError as RateLimitError
+    from andon.errors import Rejected as Rejected
     from andon.errors import RequestTimeout as RequestTimeout
     from andon.errors import RequestTooExpensive as RequestTooExpensive
     from andon.errors import RoleOrderError as RoleOrderError
     from andon.errors import RoutingError as RoutingError
+    from andon.errors import SeamMismatch as SeamMismatch
     from andon.errors import ServerError as ServerError
     from andon.errors import SettingsError as SettingsError
     from andon.errors import StreamInterrupted as StreamInterrupted
@@ -73,6 +77,9 @@ if TYPE_CHECKING:
     from andon.errors import UnsafeTemplateError as UnsafeTemplateError
     from andon.errors import UnsupportedParameterError as UnsupportedParameterError
     from andon.errors import UnsupportedRoleError as UnsupportedRoleError
+    from andon.failover import FailoverManager as FailoverManager
+    from andon.failover import FailoverMode as FailoverMode
+    from andon.failover import FailoverPolicy as FailoverPolicy
     from andon.hookspecs import hookimpl as hookimpl
     from andon.messages import ChatMessage as ChatMessage
     from andon.messages import ImagePart as ImagePart
@@ -117,19 +124,20 @@ __version__ = "0.1.0"
 _HOMES = {
     "budget": "Budget BudgetWarning CircuitBreakerConfig CircuitState CostCircuitBreaker "
     "MemoryLedger",
-    "chat": "Attempt ChatDelta ChatRequest ChatResponse FinishReason ResponseFormat Sampling "
-    "TokenLogprob Tool ToolCallDelta Usage",
+    "chat": "Attempt ChatDelta ChatRequest ChatResponse Failover FinishReason ResponseFormat "
+    "Sampling TokenLogprob Tool ToolCallDelta Usage",
     "client": "AsyncClient Client",
     "context": "ContextManager ContextWindow Truncation TruncationStrategy",
-    "errors": "AndonError AuthenticationError BackendError BadRequestError BudgetError "
-    "BudgetExceeded ClientClosedError ConfigurationError ContentFilterError "
-    "ContextOverflowError ControlTokenError DailyBudgetExceeded DuplicateNameError "
-    "EgressBlocked InvalidRequestError LedgerError MissingKeyError ModelLoadError "
-    "NotFoundError OverloadedError PermissionDeniedError PluginLoadError PluginWarning "
-    "PrivacyViolation PromptTooLongError RateLimitError RequestTimeout "
-    "RequestTooExpensive RoleOrderError RoutingError ServerError SettingsError "
-    "StreamInterrupted TemplateError TransportError UnknownBackendError UnknownModelError "
-    "UnknownPriceError UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
+    "errors": "AndonError AuthenticationError BackendError BackendResting BadRequestError "
+    "BudgetError BudgetExceeded ClientClosedError ConfigurationError ContentFilterError "
+    "ContextOverflowError ControlTokenError DailyBudgetExceeded DuplicateNameError EgressBlocked "
+    "InvalidRequestError LedgerError MissingKeyError ModelLoadError NotFoundError OverloadedError "
+    "PermissionDeniedError PluginLoadError PluginWarning PrivacyViolation PromptTooLongError "
+    "RateLimitError Rejected RequestTimeout RequestTooExpensive RoleOrderError RoutingError "
+    "SeamMismatch ServerError SettingsError StreamInterrupted TemplateError TransportError "
+    "UnknownBackendError UnknownModelError UnknownPriceError UnsafeTemplateError "
+    "UnsupportedParameterError UnsupportedRoleError",
+    "failover": "FailoverManager FailoverMode FailoverPolicy",
     "hookspecs": "hookimpl",
     "messages": "ChatMessage ImagePart ProviderState Role TextPart ToolCall",
     "plugins": "PluginInfo Plugins",

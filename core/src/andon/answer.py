@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import accumulate, takewhile
 
 from andon.chat import (
     Attempt,
@@ -73,6 +74,21 @@ class Answer:
     def has_content(self) -> bool:
         """Whether a part of a text, of thoughts or of a tool call has come."""
         return bool(self._text or self._reasoning or self._calls)
+
+    def tokens_before(self, characters: int) -> int:
+        """Return how many tokens the beginning of the text has, as far as its pieces tell.
+
+        Nearly every backend sends a piece for each token. Where one sends more at once, the number
+        is too low.
+
+        :param characters: length of that beginning.
+        """
+        ends = accumulate(map(len, self._text))
+        return sum(1 for _ in takewhile(lambda end: end <= characters, ends))
+
+    def forget_provider_state(self) -> None:
+        """Forget what a provider wanted back, since another one answers anew."""
+        self._state.clear()
 
     @property
     def size(self) -> int:

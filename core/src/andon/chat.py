@@ -147,6 +147,18 @@ def _check_range(name: str, value: float | None, least: float, most: float | Non
         raise InvalidRequestError(f"{name} must be {bounds}, not {value}")
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for a backend, in seconds; None is "as its own settings say".
+
+    :param first_token: until the first token.
+    :param stall: between two tokens; signs of life without one do not count.
+    """
+
+    first_token: float | None = None
+    stall: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """One request to one model. Either ``messages`` or ``prompt`` is set.
@@ -163,6 +175,7 @@ class ChatRequest:
     :param stream: whether the caller wants the answer in pieces.
     :param top_logprobs: how many alternatives to report for each token of the answer, beside its
         own log probability; None reports nothing.
+    :param patience: how long to wait for what.
     """
 
     model: str
@@ -176,6 +189,7 @@ class ChatRequest:
     continue_final_message: bool = False
     stream: bool = False
     top_logprobs: int | None = None
+    patience: Patience = Patience()
 
     def __post_init__(self) -> None:
         _check_range("top_logprobs", self.top_logprobs, 0, None)
@@ -201,6 +215,10 @@ class Usage:
     :param cache_write_tokens: tokens of the prompt that were written to a cache.
     :param reasoning_tokens: tokens of the answer that were spent on reasoning.
     :param estimated: whether the numbers are an estimate of ours and not the backend's own.
+    :param image_input_tokens: tokens of the prompt that stand for images, where they are told.
+    :param audio_input_tokens: tokens of the prompt that stand for sound.
+    :param image_output_tokens: tokens of the answer that stand for images.
+    :param audio_output_tokens: tokens of the answer that stand for sound.
     """
 
     input_tokens: int = 0
@@ -209,6 +227,10 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    image_input_tokens: int = 0
+    audio_input_tokens: int = 0
+    image_output_tokens: int = 0
+    audio_output_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -247,6 +269,29 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class Failover:
+    """An answer broke off, and another backend goes on with it.
+
+    :param from_backend: who had answered so far.
+    :param from_model: the model's name there.
+    :param backend: who goes on.
+    :param model: the model's name there.
+    :param mode: ``"continue"`` where it goes on with the delivered text, ``"replay"`` where it
+        answered anew and what was delivered came again.
+    :param delivered: characters of the text that had been delivered.
+    :param reason: why the answer broke off.
+    """
+
+    from_backend: str
+    from_model: str
+    backend: str
+    model: str
+    mode: str
+    delivered: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatDelta:
     """The next piece of an answer.
 
@@ -260,6 +305,7 @@ class ChatDelta:
     :param request_id: the provider's id of the request.
     :param logprobs: how likely the tokens of this piece were, where that was asked for.
     :param provider_state: what the provider wants back unchanged with this answer.
+    :param failover: from here on, another backend goes on with the answer.
     """
 
     text: str = ""
@@ -272,6 +318,7 @@ class ChatDelta:
     request_id: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     provider_state: tuple[ProviderState, ...] = ()
+    failover: Failover | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +328,15 @@ class Attempt:
     :param backend: name of the backend.
     :param model: name of the model there.
     :param error: why it failed, or None where it answered.
+    :param usage: tokens that it used, as far as is known.
+    :param cost_usd: what it cost, in US dollars; a broken answer may cost as well.
     """
 
     backend: str
     model: str
     error: AndonError | None = None
+    usage: Usage = Usage()
+    cost_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

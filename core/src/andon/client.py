@@ -20,16 +20,28 @@ from andon.errors import (
     ConfigurationError,
     InvalidRequestError,
 )
+from andon.failover import FailoverPolicy
 from andon.messages import Messages
-from andon.options import Models, RequestOptions, read_models, read_request, read_truncation
-from andon.pipeline import Order, serve
+from andon.options import (
+    Models,
+    RequestOptions,
+    find_policy,
+    read_failover,
+    read_models,
+    read_request,
+    read_truncation,
+)
+from andon.pipeline import serve
 from andon.plugins import Plugins
+from andon.pricing import Priced
 from andon.privacy import PrivacyTier
+from andon.privacy.payload import check_payload
 from andon.response_stream import AsyncResponseStream, ResponseStream
 from andon.selection import ModelRef
 from andon.settings import Settings, load, override
 from andon.specs import ModelCard, Price
 from andon.tokens import TokenCount, counted_by
+from andon.trip import Order
 from andon.workplace import Workplace
 
 
@@ -45,7 +57,9 @@ class _BaseClient:
         budgets: Mapping[str, Budget] | None = None,
         ledger: Ledger | str | None = None,
         endpoints: Mapping[str, Mapping[str, Any]] | None = None,
-        prices: Mapping[str, Price] | None = None,
+        prices: Mapping[str, Priced] | None = None,
+        routes: Mapping[str, Mapping[str, Any]] | None = None,
+        failover: FailoverPolicy | None = None,
         routing: Mapping[str, Any] | None = None,
         observers: Sequence[str] | None = None,
         drop_unsupported: bool | None = None,
@@ -62,7 +76,11 @@ class _BaseClient:
         :param budgets: further budgets by name.
         :param ledger: where spending is kept: a URL, or a ledger; in memory by default.
         :param endpoints: settings of backends, by the backend's name.
-        :param prices: prices by ``backend:model``; they go before all others.
+        :param prices: prices by ``backend:model``, or several that hold in turn; they go before all
+            others.
+        :param routes: names for several models: ``{"assistant": {"models": [...]}}``, beside them
+            how hard to try, as in :class:`andon.FailoverPolicy`.
+        :param failover: how hard to try, for models that are named without a route.
         :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings.
         :param observers: names of installed plugins whose observers are wanted.
         :param drop_unsupported: leave out what a model does not take, with an event.
@@ -83,6 +101,8 @@ class _BaseClient:
             max_request_cost_usd=max_request_cost_usd,
             budgets=budgets,
             endpoints=endpoints,
+            routes=routes,
+            failover=failover,
             routing=routing,
             observers=observers,
             drop_unsupported=drop_unsupported,
@@ -113,14 +133,16 @@ class _BaseClient:
     ) -> Order:
         """Read a call's arguments; every mistake in them is found here, before any work."""
         self._place.check_open()
-        refs = read_models(models)
+        settings = self.settings
+        refs = read_models(models, settings.routes)
         request = read_request(refs[0].model, messages, prompt, stream, options)
         timeout = options.get("timeout")
         if timeout is not None and not timeout > 0:
             raise InvalidRequestError(f"timeout must be more than 0 seconds, not {timeout}")
         lenient = options.get("drop_unsupported")
         if lenient is None:
-            lenient = self.settings.drop_unsupported
+            lenient = settings.drop_unsupported
+        policy = find_policy(models, settings.routes, settings.failover)
         return Order(
             refs,
             request,
@@ -128,7 +150,9 @@ class _BaseClient:
             next(self._numbers),
             lenient,
             options.get("labels") or {},
-            read_truncation(options, self.settings.truncation),
+            read_truncation(options, settings.truncation),
+            read_failover(options, policy),
+            options.get("priority") or 0,
         )
 
     def _question(
@@ -136,7 +160,9 @@ class _BaseClient:
     ) -> tuple[tuple[ModelRef, ...], ChatRequest]:
         self._place.check_open()
         refs = read_models(model)
-        return refs, read_request(refs[0].model, messages, None, False, options)
+        request = read_request(refs[0].model, messages, None, False, options)
+        check_payload(self.settings.privacy, request)
+        return refs, request
 
     def models(self) -> list[tuple[str, ModelCard]]:
         """Return every model that can be asked for by name, each with its backend's name.

@@ -22,11 +22,13 @@ from andon.budget import CostCircuitBreaker, Reservation
 from andon.chat import ChatDelta, ChatResponse
 from andon.effects import (
     Abandoned,
+    Admit,
     Clock,
     Close,
     Create,
     Effect,
     Emit,
+    Leave,
     Measure,
     Next,
     Reserve,
@@ -34,6 +36,7 @@ from andon.effects import (
     Settle,
     Steps,
     Tell,
+    WaitTurn,
 )
 from andon.errors import PluginWarning
 from andon.events import Event
@@ -48,12 +51,14 @@ class World:
     :param backends: those that have been made, by name.
     :param breaker: grants spending.
     :param observers: who is told of events.
+    :param router_waits: whether the router asks a server, which an event loop must not wait for.
     """
 
     create: Callable[[BackendSpec], Backend]
     backends: Mapping[str, Backend]
     breaker: CostCircuitBreaker
     observers: Sequence[ObserverSpec] = ()
+    router_waits: bool = False
     _silenced: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
@@ -67,6 +72,10 @@ class World:
                 return reservation.settle_nano(amount)
             case Tell(event):
                 return self._tell(event)
+            case Admit(router, candidates, ask, now):
+                return router.admit(candidates, ask, now)
+            case Leave(admission, now, tokens, answered):
+                return admission.leave(now, tokens=tokens, answered=answered)
         raise AssertionError(f"no driver performs {effect!r}")
 
     def _tell(self, event: Event) -> None:
@@ -130,6 +139,8 @@ def _perform(effect: Effect, world: World) -> Any:
             return iter(backend.stream(request, timeout))
         case Close(stream):
             return _close(stream)
+        case WaitTurn(turn, timeout):
+            return turn.wait(timeout)
     return world.perform(effect)
 
 
@@ -177,7 +188,11 @@ async def _aperform(effect: Effect, world: World) -> Any:
             return _Unlisted(aiter(backend.astream(request, timeout)))
         case Close(stream):
             return await stream.aclose()
+        case WaitTurn(turn, timeout):
+            return await turn.await_(timeout)
         case Reserve() | Settle() if world.breaker.ledger.waits:
+            return await _perform_in_thread(effect, world)
+        case Admit() | Leave() if world.router_waits:
             return await _perform_in_thread(effect, world)
     return world.perform(effect)
 
@@ -193,6 +208,8 @@ async def _perform_in_thread(effect: Effect, world: World) -> Any:
         result = (await asyncio.gather(asking, return_exceptions=True))[0]
         if isinstance(result, Reservation):
             await asyncio.to_thread(result.cancel)
+        elif isinstance(effect, Admit) and not isinstance(result, BaseException):
+            await asyncio.to_thread(result.leave, effect.now, answered=False)
         raise
 
 

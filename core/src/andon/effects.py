@@ -6,7 +6,7 @@ A step of the corridor yields an effect and is sent its answer. A driver perform
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,6 +14,7 @@ from andon.backends import Backend, PromptMeasure
 from andon.budget import Reservation
 from andon.chat import ChatDelta, ChatRequest
 from andon.events import Event
+from andon.routing import Admission, Ask, Candidate, Router, Turn
 from andon.specs import BackendSpec
 
 T = TypeVar("T")
@@ -74,6 +75,34 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Admit:
+    """Let this request in, among these candidates. Answer: an :class:`Admission`."""
+
+    router: Router
+    candidates: Sequence[Candidate]
+    ask: Ask
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Count this request no more. Answer: None."""
+
+    admission: Admission
+    now: float
+    tokens: int
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WaitTurn:
+    """Wait for this turn, so many seconds at most. Answer: whether it came."""
+
+    turn: Turn
+    timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """What time is it? Answer: seconds of a clock that never goes back."""
 
@@ -93,7 +122,21 @@ class Tell:
     event: Event
 
 
-Effect: TypeAlias = Create | Measure | Reserve | Settle | Send | Next | Close | Clock | Emit | Tell
+Effect: TypeAlias = (
+    Admit
+    | Leave
+    | WaitTurn
+    | Create
+    | Measure
+    | Reserve
+    | Settle
+    | Send
+    | Next
+    | Close
+    | Clock
+    | Emit
+    | Tell
+)
 Steps: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -119,6 +162,20 @@ def measure(backend: Backend, request: ChatRequest) -> Steps[PromptMeasure | Non
 def send(backend: Backend, request: ChatRequest, timeout: float | None) -> Steps[Any]:
     """Have a request sent."""
     return (yield Send(backend, request, timeout))
+
+
+def admit(
+    router: Router, candidates: Sequence[Candidate], ask: Ask, now: float
+) -> Steps[Admission]:
+    """Have a request let in."""
+    admission: Admission = yield Admit(router, candidates, ask, now)
+    return admission
+
+
+def wait_turn(turn: Turn, timeout: float | None) -> Steps[bool]:
+    """Wait for a turn in a queue."""
+    came: bool = yield WaitTurn(turn, timeout)
+    return came
 
 
 def clock() -> Steps[float]:

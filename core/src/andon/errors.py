@@ -39,8 +39,11 @@
     │   │   └── OverloadedError       503, 529: too much to do, or still loading
     │   ├── TransportError            no connection, or a broken one
     │   ├── RequestTimeout            it took longer than it may
+    │   ├── BackendResting            it failed lately, and is given a rest
+    │   ├── SeamMismatch              its answer does not go on with what was delivered
     │   └── StreamInterrupted         the answer broke off; ``.partial`` holds what had arrived
     ├── RoutingError                  every candidate failed; ``.attempts`` says how
+    │   └── Rejected                  every candidate has too much to do; ``.retry_after``
     └── ClientClosedError             the client was closed
     PluginWarning                     a plugin that nobody asked for is broken
 """
@@ -270,6 +273,14 @@ class RequestTimeout(BackendError):
     """The request took longer than its timeout."""
 
 
+class BackendResting(BackendError):
+    """The backend failed lately and is given a rest; ``retry_after`` says for how long."""
+
+
+class SeamMismatch(BackendError):
+    """A backend's answer does not begin with what another one had delivered of it."""
+
+
 class StreamInterrupted(BackendError):
     """The answer broke off before its end.
 
@@ -304,6 +315,21 @@ class RoutingError(AndonError):
     def __init__(self, message: str, *, attempts: Sequence[Attempt] = ()) -> None:
         super().__init__(message)
         self.attempts = tuple(attempts)
+
+
+class Rejected(RoutingError):
+    """Every candidate has too much to do; nothing was sent or spent.
+
+    :param message: what happened and what to do.
+    :param reason: ``"queue_full"``; ``"over_share"`` where there is room for others only;
+        ``"no_backend"`` where nobody is there to be asked.
+    :param retry_after: seconds after which a request is predicted to be served.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after = retry_after
 
 
 class ClientClosedError(AndonError):

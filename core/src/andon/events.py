@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from andon.chat import FinishReason, Usage
+from andon.chat import Failover, FinishReason, Usage
 from andon.errors import AndonError
 
 if TYPE_CHECKING:
@@ -50,6 +50,16 @@ class AttemptFailed(Event):
     backend: str
     model: str
     error: AndonError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerContinued(Event):
+    """Another backend goes on with an answer that had broken off.
+
+    :param failover: who, with whose answer, and how.
+    """
+
+    failover: Failover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

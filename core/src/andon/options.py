@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from andon.chat import ChatRequest, ResponseFormat, Sampling, Tool
 from andon.context import TruncationStrategy
-from andon.errors import InvalidRequestError
+from andon.errors import ConfigurationError, InvalidRequestError, SettingsError
+from andon.failover import FailoverMode, FailoverPolicy
 from andon.messages import Messages, as_messages
 from andon.selection import ModelRef
+from andon.settings import RouteSettings
 
 #: What every entry point takes as a model: one name, or several in order of preference.
 Models = str | Sequence[str]
@@ -29,8 +32,12 @@ class RequestOptions(TypedDict, total=False):
     so many alternatives to it. ``drop_unsupported``: leave out what the model does not take, with
     an event, instead of refusing the request. ``labels``: who asks, as ``{"user": "ada"}``, for
     budgets that go by it. ``truncation``: ``"sliding_window"`` or ``"middle_out"`` leaves out what
-    does not fit the context window, ``"error"`` refuses it. ``timeout``: seconds until the whole
-    answer must be there.
+    does not fit the context window, ``"error"`` refuses it. ``failover``: what becomes of an answer
+    that breaks off: ``"continue"`` goes on where it broke, ``"hold"`` hands nothing over before it
+    is complete, ``"stop"`` ends it. ``first_token_timeout`` and ``stall_timeout``: seconds until
+    the first token, and between two, after which somebody else is asked. ``hedge_after``: seconds
+    without a first token after which the next model is asked beside. ``priority``: higher goes
+    first where requests wait. ``timeout``: seconds until the whole answer must be there.
     """
 
     max_tokens: int | None
@@ -47,15 +54,49 @@ class RequestOptions(TypedDict, total=False):
     drop_unsupported: bool
     labels: Mapping[str, str]
     truncation: TruncationStrategy | str
+    failover: FailoverMode | str
+    first_token_timeout: float | None
+    stall_timeout: float | None
+    hedge_after: float | None
+    priority: int
     timeout: float | None
 
 
-def read_models(models: Models) -> tuple[ModelRef, ...]:
-    """Return the models that are named, in order of preference."""
+def read_models(
+    models: Models, routes: Mapping[str, RouteSettings] | None = None
+) -> tuple[ModelRef, ...]:
+    """Return the models that are named, in order of preference, each once.
+
+    :param models: ``backend:model``, the name of a route, or several of these.
+    :param routes: the settings' routes, by name.
+    :raises ConfigurationError: a name is neither.
+    """
     names = (models,) if isinstance(models, str) else tuple(models)
     if not names:
         raise InvalidRequestError("no model is named; name one as backend:model")
-    return tuple(ModelRef.parse(name) for name in names)
+    routes = routes or {}
+    found: list[ModelRef] = []
+    for name in names:
+        route = routes.get(name)
+        if route is None and routes and ":" not in name:
+            known = ", ".join(sorted(routes))
+            raise ConfigurationError(
+                f"{name!r} is neither a model, as in backend:model, nor a route; there are {known}"
+            )
+        found += [ModelRef.parse(model) for model in ((name,) if route is None else route.models)]
+    return tuple(dict.fromkeys(found))
+
+
+def find_policy(
+    models: Models, routes: Mapping[str, RouteSettings], default: FailoverPolicy
+) -> FailoverPolicy:
+    """Return the policy of the route that is named, or the default.
+
+    :param models: what is named as the model.
+    :param routes: the settings' routes, by name.
+    :param default: what holds without a route.
+    """
+    return routes.get(models, default) if isinstance(models, str) else default
 
 
 def read_request(
@@ -114,3 +155,28 @@ def read_truncation(options: RequestOptions, default: TruncationStrategy) -> Tru
     except ValueError:
         known = ", ".join(TruncationStrategy)
         raise InvalidRequestError(f"truncation must be one of {known}, not {given!r}") from None
+
+
+def read_failover(options: RequestOptions, default: FailoverPolicy) -> FailoverPolicy:
+    """Return how hard to try.
+
+    :param options: the call's keyword arguments.
+    :param default: what the route or the settings say.
+    :raises InvalidRequestError: a value is wrong.
+    """
+    given: dict[str, Any] = {
+        name: value
+        for name in ("first_token_timeout", "stall_timeout", "hedge_after")
+        if (value := options.get(name)) is not None
+    }
+    mode = options.get("failover")
+    if mode is None and not given:
+        return default
+    try:
+        if mode is not None:
+            given["mode"] = FailoverMode(mode)
+        return replace(default, **given)
+    except (SettingsError, ValueError) as error:
+        known = ", ".join(FailoverMode)
+        problem = str(error) if mode is None else f"failover must be one of {known}, not {mode!r}"
+        raise InvalidRequestError(problem) from None

@@ -2,137 +2,47 @@
 
 ::
 
-    select → fit → price → reserve → route → send → follow → settle
+    select → route → fit → price → reserve → send → follow → settle
 
 It does no I/O and reads no clock. It is a generator that yields what it needs next, an
 *effect*, and is sent the answer; a driver performs the effects, in
 :mod:`andon.drivers` once for threads and once for asyncio. So nothing is written twice,
 and a test can perform the effects in a world of its own.
+
+This module has the first two steps, and what happens when a candidate fails; what each candidate
+is asked is in :mod:`andon.attempt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections import Counter, deque
+from dataclasses import dataclass, field
 
-from andon.answer import Answer
-from andon.backends import Backend, PromptMeasure
-from andon.budget import Reservation
-from andon.chat import Attempt, ChatRequest, ChatResponse, Usage
-from andon.context import ContextManager, TruncationStrategy
-from andon.effects import (
-    Abandoned,
-    Close,
-    Emit,
-    Next,
-    Reserve,
-    Settle,
-    Steps,
-    Tell,
-    clock,
-    create,
-    send,
-)
+from andon.attempt import ask, conclude, finish, upper_bound
+from andon.chat import Attempt, ChatResponse
+from andon.effects import Leave, Steps, admit, clock, wait_turn
 from andon.errors import (
     AndonError,
     BackendError,
+    BackendResting,
+    BadRequestError,
+    ContentFilterError,
     ContextOverflowError,
     PrivacyViolation,
-    PromptTooLongError,
     RequestTimeout,
     RoutingError,
+    SeamMismatch,
     StreamInterrupted,
     UnsupportedParameterError,
 )
-from andon.events import (
-    AnswerAbandoned,
-    AnswerFinished,
-    AttemptFailed,
-    AttemptStarted,
-    BudgetThresholdPassed,
-    ChatTruncated,
-    ParameterDropped,
-)
-from andon.failover import may_go_elsewhere
-from andon.fitting import fit
-from andon.pricing import PriceTable, TokenPricing, to_usd
-from andon.profiles import ProfileTable, check_accepted, without
-from andon.routing import Candidate, Router
-from andon.selection import BackendSelector, ModelRef
-from andon.specs import BackendSpec, Locality
+from andon.failover import FailoverMode, Reaction, Resumption, react, resumptions
+from andon.failover.resumption import ResumeMode, is_complete
+from andon.privacy.payload import check_payload
+from andon.routing import Admission, Ask, Candidate
+from andon.trip import House, Order, Trip
 
-#: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
-#: The cap is sent to the provider, so that what was reserved is enough.
-DEFAULT_MAX_OUTPUT_TOKENS = 4096
-
-
-#: What makes the next candidate the one to ask, or ends the request: never an error of ours.
-_PASSED_ON = (
-    BackendError,
-    ContextOverflowError,
-    PrivacyViolation,
-    UnsupportedParameterError,
-)
-
-
-# -- What the corridor is given ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """The rooms along the corridor, made once for each client.
-
-    :param find_backend: finds a backend's record by its name.
-    :param selector: keeps requests from backends that they must not reach.
-    :param prices: knows what models cost.
-    :param router: puts the candidates in order.
-    :param profiles: knows what models accept.
-    :param find_manager: gives a model's context manager by backend and model, or None where
-        nobody knows its window.
-    """
-
-    find_backend: Callable[[str], BackendSpec]
-    selector: BackendSelector
-    prices: PriceTable
-    router: Router
-    profiles: ProfileTable = field(default_factory=ProfileTable)
-    find_manager: Callable[[str, str], ContextManager | None] = lambda backend, model: None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a caller wants.
-
-    :param models: the models that may answer, in order of preference.
-    :param request: the request; its model is replaced by each candidate's.
-    :param timeout: seconds until the whole answer must be there, or None for ever.
-    :param number: the client's own number of the request.
-    :param drop_unsupported: whether an option that a model does not take is left out.
-    :param labels: who asks, for budgets that go by it.
-    :param truncation: what may be left out of a chat that is too long.
-    """
-
-    models: tuple[ModelRef, ...]
-    request: ChatRequest
-    timeout: float | None = None
-    number: int = 0
-    drop_unsupported: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
-    truncation: TruncationStrategy = TruncationStrategy.ERROR
-
-
-@dataclass(slots=True)
-class _Trip:
-    """One request on its way: what several stages need to know."""
-
-    order: Order
-    house: House
-    deadline: float | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-
-
-# -- The way itself -----------------------------------------------------------------------------
+#: How often one candidate may be asked to go on where it broke off itself.
+_MOST_RETURNS = 1
 
 
 def serve(order: Order, house: House) -> Steps[ChatResponse]:
@@ -142,26 +52,27 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     :param house: the rooms along the way.
     :return: effects; at their end, the whole answer.
     """
-    trip = _Trip(order, house)
-    candidates = house.router.order(_select(trip))
+    check_payload(house.selector.privacy, order.request)
+    trip = Trip(order, house)
+    now = yield from clock()
     if order.timeout is not None:
-        trip.deadline = (yield from clock()) + order.timeout
-    for candidate in candidates:
-        answer = Answer()
-        try:
-            return (yield from _serve_with(trip, candidate, answer))
-        except _PASSED_ON as error:
-            yield from _note_failure(trip, candidate, error)
-            # Whoever waits for the whole answer sees nothing of a broken one.
-            seen = order.request.stream and answer.has_content
-            if not (yield from _may_go_on(trip, error, seen)):
-                if seen:
-                    raise _broken_off(trip, answer, error) from error
-                raise
-    raise _all_failed(trip)
+        trip.deadline = now + order.timeout
+    admission = yield from admit(house.router, _select(trip, now), _ask_of(order), now)
+    answered = False
+    try:
+        yield from _wait_for_turn(trip, admission)
+        response = yield from _walk(trip, admission)
+        answered = True
+        return response
+    finally:
+        now = yield from clock()
+        yield Leave(admission, now, trip.answer.usage.total_tokens, answered)
 
 
-def _select(trip: _Trip) -> list[Candidate]:
+# -- Select and route -----------------------------------------------------------------------------
+
+
+def _select(trip: Trip, now: float) -> list[Candidate]:
     """Return the candidates that the privacy tier allows; refuse where none is left."""
     candidates: list[Candidate] = []
     refusal: PrivacyViolation | None = None
@@ -173,242 +84,195 @@ def _select(trip: _Trip) -> list[Candidate]:
             refusal = refusal or error
             trip.attempts.append(Attempt(spec.name, ref.model, error))
         else:
-            candidates.append(Candidate(ref, spec))
+            rested = not trip.house.health.rest_left(str(ref), now)
+            candidates.append(Candidate(ref, spec, healthy=rested))
     if refusal is not None and not candidates:
         raise refusal
     return candidates
 
 
-def _serve_with(trip: _Trip, candidate: Candidate, answer: Answer) -> Steps[ChatResponse]:
-    """Ask one candidate, if need be without the options that its model does not take."""
-    request = trip.order.request
-    if request.model != candidate.ref.model:
-        request = replace(request, model=candidate.ref.model)
-    tight = False
-    while True:
+def _ask_of(order: Order) -> Ask:
+    tokens = upper_bound(order.request) // 4 + (order.request.sampling.max_tokens or 0)
+    return Ask(tokens=tokens, priority=order.priority, key=",".join(order.labels.values()))
+
+
+def _wait_for_turn(trip: Trip, admission: Admission) -> Steps[None]:
+    """Wait in the queue, if there is one."""
+    if admission.turn is None:
+        return
+    if not (yield from wait_turn(admission.turn, (yield from trip.remaining()))):
+        raise RequestTimeout(
+            f"the timeout of {trip.order.timeout} s was over before the request's turn came"
+        )
+
+
+# -- One candidate after the other ----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Queue:
+    """Who is still to be asked.
+
+    :param waiting: in turn.
+    """
+
+    waiting: deque[Candidate]
+    resting: deque[Candidate] = field(default_factory=deque)
+    returns: Counter[Candidate] = field(default_factory=Counter)
+    #: Only models with a larger context window are of use.
+    window: int = 0
+
+
+def _walk(trip: Trip, admission: Admission) -> Steps[ChatResponse]:
+    """Ask candidates until one answers, or completes what others have begun."""
+    queue = _Queue(deque(admission.order))
+    while (candidate := (yield from _next(trip, queue))) is not None:
+        admission.move(candidate, (yield from clock()))
+        trip.begin_anew()
         try:
-            return (yield from _attempt(trip, candidate, request, answer, tight=tight))
-        except PromptTooLongError as error:
-            if tight or trip.order.truncation is TruncationStrategy.ERROR or answer.has_content:
+            return (yield from _ask_every_way(trip, candidate))
+        except AndonError as error:
+            yield from _note(trip, candidate, error)
+            if not (yield from _may_go_on(trip, queue, candidate, error)):
+                # Not "from" itself: that would hide its own cause.
+                raise (_broken_off(trip, error) if trip.delivering else error)  # noqa: B904
+        except BaseException:
+            trip.house.health.released(str(candidate.ref))
+            raise
+        if trip.delivering and is_complete(trip.order.request, trip.answer):
+            yield from conclude(trip)
+            return (yield from finish(trip, candidate))
+    if trip.delivering:
+        raise _broken_off(trip, trip.attempts[-1].error)
+    raise _all_failed(trip)
+
+
+def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
+    """Return whom to ask next; those that rest come last."""
+    while queue.waiting:
+        candidate = queue.waiting.popleft()
+        if not _is_larger(trip, candidate, queue.window):
+            continue
+        name, now = str(candidate.ref), (yield from clock())
+        if trip.house.health.admit(name, now):
+            return candidate
+        left = trip.house.health.rest_left(name, now)
+        queue.resting.append(candidate)
+        if queue.waiting or len(queue.resting) > 1:
+            rest = BackendResting(f"it failed lately and rests {left:.1f} s", retry_after=left)
+            yield from trip.note_failure(candidate, rest)
+    # Better asked in its rest than not answered at all.
+    return queue.resting.popleft() if queue.resting else None
+
+
+def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:
+    known = trip.house.profiles.find(candidate.spec.name, candidate.ref.model).context_window
+    return not window or known is None or known > window
+
+
+def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
+    """Ask one candidate; where it is to go on with an answer, in each way that there is."""
+    if not trip.delivering:
+        return (yield from ask(trip, candidate, None))
+    problem: AndonError | None = None
+    size = trip.answer.size
+    for way in resumptions(trip.order.request, trip.answer):
+        try:
+            return (yield from ask(trip, candidate, way))
+        except (SeamMismatch, BadRequestError, UnsupportedParameterError) as error:
+            if trip.answer.size > size or not _is_about(way, error) or _spent(trip):
                 raise
-            yield from _note_failure(trip, candidate, error)
-            tight = True
-        except UnsupportedParameterError as error:
-            lesser = without(request, error.parameter) if trip.order.drop_unsupported else None
-            if lesser is None:
-                raise
-            request = lesser
-            yield Tell(
-                ParameterDropped(
-                    request_id=trip.order.number,
-                    backend=candidate.spec.name,
-                    model=request.model,
-                    parameter=error.parameter or "",
-                    reason=str(error),
-                )
-            )
+            # A way that the target does not have was not tried, and tells less.
+            if isinstance(error, UnsupportedParameterError):
+                problem = problem or error
+                continue
+            if problem is not None:
+                yield from trip.note_failure(candidate, problem)
+            problem = error
+    assert problem is not None
+    raise problem
 
 
-def _attempt(
-    trip: _Trip, candidate: Candidate, request: ChatRequest, answer: Answer, *, tight: bool
-) -> Steps[ChatResponse]:
-    """Ask one candidate: fit, price, reserve, send, follow and settle."""
-    if candidate.spec.locality is not Locality.IN_PROCESS:
-        # An engine in this process knows its model better than any table.
-        check_accepted(request, trip.house.profiles.find(candidate.spec.name, candidate.ref.model))
-    backend = yield from create(candidate.spec)
-    fitted = yield from fit(
-        backend,
-        request,
-        trip.order.truncation,
-        partial(trip.house.find_manager, candidate.spec.name, candidate.ref.model),
-        tight=tight,
-    )
-    request, measured = fitted.request, fitted.measured
-    if fitted.dropped:
-        yield Tell(
-            ChatTruncated(
-                request_id=trip.order.number,
-                backend=candidate.spec.name,
-                model=request.model,
-                dropped=fitted.dropped,
-            )
-        )
-    price = trip.house.prices.price(
-        candidate.spec.name, candidate.ref.model, candidate.spec.locality
-    )
-    pricing = TokenPricing.from_price(price)
-    request, bound = _bound(request, measured, pricing)
-    reservation = yield from _reserve(trip, candidate, bound)
-    yield Tell(
-        AttemptStarted(
-            request_id=trip.order.number,
-            backend=candidate.spec.name,
-            model=request.model,
-            input_tokens=None if measured is None else measured.count.tokens,
-        )
-    )
-    try:
-        yield from _follow(trip, backend, request, answer)
-    except BaseException as error:
-        if reservation is not None:
-            yield Settle(
-                reservation, min(bound, pricing.cost_nano(_used(answer, request, measured)))
-            )
-        if isinstance(error, Abandoned):
-            yield Tell(
-                AnswerAbandoned(
-                    request_id=trip.order.number,
-                    backend=candidate.spec.name,
-                    model=request.model,
-                )
-            )
-        raise
-    answer.usage = _used(answer, request, measured)
-    return (yield from _settle(trip, candidate, answer, pricing, reservation))
-
-
-def _bound(
-    request: ChatRequest, measured: PromptMeasure | None, pricing: TokenPricing
-) -> tuple[ChatRequest, int]:
-    """Return the request, its answer capped where it costs money, and the most it can cost."""
-    if pricing.is_free:
-        return request, 0
-    if request.sampling.max_tokens is None:
-        cap = (measured and measured.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
-        request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
-    tokens = _upper_bound(request) if measured is None else measured.count.tokens
-    return request, pricing.bound_nano(tokens, request.sampling.max_tokens or 0)
-
-
-def _upper_bound(request: ChatRequest) -> int:
-    """Return a number of tokens that the prompt cannot pass: no token is less than a byte."""
-    texts = [request.prompt or "", *(str(message.to_openai()) for message in request.messages)]
-    texts += [str(tool.to_openai()) for tool in request.tools]
-    return sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in texts)
-
-
-def _follow(
-    trip: _Trip,
-    backend: Backend,
-    request: ChatRequest,
-    answer: Answer,
-) -> Steps[None]:
-    """Send the request and follow the stream to its end."""
-    stream = yield from send(backend, request, (yield from _remaining(trip, request)))
-    fetch = Next(stream)
-    emit = request.stream
-    try:
-        while (delta := (yield fetch)) is not None:
-            answer.append(delta)
-            if emit:
-                yield Emit(delta)
-    finally:
-        yield Close(stream)
-    if answer.finish_reason is None:
-        raise StreamInterrupted(
-            "the answer ended without saying why", partial=answer.text, model=request.model
-        )
-
-
-def _settle(
-    trip: _Trip,
-    candidate: Candidate,
-    answer: Answer,
-    pricing: TokenPricing,
-    reservation: Reservation | None,
-) -> Steps[ChatResponse]:
-    cost = pricing.cost_nano(answer.usage)
-    if reservation is not None:
-        yield Settle(reservation, cost)
-    trip.attempts.append(Attempt(candidate.spec.name, candidate.ref.model))
-    response = answer.response(
-        backend=candidate.spec.name,
-        model=candidate.ref.model,
-        cost_usd=to_usd(cost),
-        attempts=trip.attempts,
-    )
-    yield Tell(
-        AnswerFinished(
-            request_id=trip.order.number,
-            backend=response.backend,
-            model=response.model,
-            finish_reason=response.finish_reason,
-            usage=response.usage,
-            cost_usd=response.cost_usd,
-        )
-    )
-    return response
-
-
-def _used(answer: Answer, request: ChatRequest, measured: PromptMeasure | None) -> Usage:
-    """Return the tokens used: what the backend reported, else the most that it can have been."""
-    if answer.usage_known or not answer.started:
-        return answer.usage
-    tokens = _upper_bound(request) if measured is None else measured.count.tokens
-    return Usage(input_tokens=tokens, output_tokens=answer.size, estimated=True)
+def _is_about(way: Resumption, error: AndonError) -> bool:
+    """Return whether an error is about the way to go on, and another way may do."""
+    if isinstance(error, SeamMismatch):
+        return True
+    return way.mode is ResumeMode.CONTINUE and not isinstance(error, ContentFilterError)
 
 
 # -- When a candidate fails -----------------------------------------------------------------------
 
 
-def _note_failure(trip: _Trip, candidate: Candidate, error: AndonError) -> Steps[None]:
-    backend, model = candidate.spec.name, candidate.ref.model
-    if isinstance(error, BackendError):
-        error.backend = error.backend or backend
-        error.model = error.model or model
-    trip.attempts.append(Attempt(backend, model, error))
-    yield Tell(
-        AttemptFailed(request_id=trip.order.number, backend=backend, model=model, error=error)
-    )
+def _note(trip: Trip, candidate: Candidate, error: AndonError) -> Steps[None]:
+    now = yield from clock()
+    trip.house.health.failed(str(candidate.ref), now, error)
+    if trip.delivering and trip.first_break is None:
+        trip.first_break, trip.broken_by = error, candidate
+    yield from trip.note_failure(candidate, error)
 
 
-def _may_go_on(trip: _Trip, error: AndonError, seen: bool) -> Steps[bool]:
+def _may_go_on(trip: Trip, queue: _Queue, candidate: Candidate, error: AndonError) -> Steps[bool]:
+    """Return whether somebody else may be asked, and prepare that."""
+    if _spent(trip):
+        return False
     if trip.deadline is not None and (yield from clock()) >= trip.deadline:
         return False
-    return may_go_elsewhere(error, seen=seen)
+    reaction = react(error)
+    if trip.delivering:
+        if trip.order.failover.mode is FailoverMode.STOP:
+            return False
+        # What goes on is our request and not the caller's: if somebody calls it bad, another may
+        # not.
+        ours = isinstance(error, BadRequestError) and error is not trip.first_break
+        if ours and not isinstance(error, ContentFilterError):
+            reaction = Reaction.ELSEWHERE
+        if _may_return(error) and queue.returns[candidate] < _MOST_RETURNS:
+            queue.returns[candidate] += 1
+            queue.waiting.append(candidate)
+    if reaction is Reaction.LARGER_WINDOW:
+        queue.window = max(queue.window, _window_of(trip, candidate, error))
+    return reaction is not Reaction.STOP
 
 
-def _broken_off(trip: _Trip, answer: Answer, error: AndonError) -> StreamInterrupted:
-    last = trip.attempts[-1]
-    return StreamInterrupted(
-        f"the answer broke off after {len(answer.text)} characters: {error}",
-        partial=answer.text,
-        backend=last.backend,
-        model=last.model,
-        attempts=trip.attempts,
-    )
+def _may_return(error: AndonError) -> bool:
+    """Return whether a candidate that broke off may go on itself when nobody else does."""
+    unable = isinstance(error, SeamMismatch | UnsupportedParameterError)
+    return not unable and react(error) in {Reaction.AGAIN, Reaction.ELSEWHERE}
 
 
-def _all_failed(trip: _Trip) -> AndonError:
+def _spent(trip: Trip) -> bool:
+    return trip.sent >= trip.order.failover.max_attempts
+
+
+def _window_of(trip: Trip, candidate: Candidate, error: AndonError) -> int:
+    if isinstance(error, ContextOverflowError):
+        return error.window
+    profile = trip.house.profiles.find(candidate.spec.name, candidate.ref.model)
+    return profile.context_window or 0
+
+
+def _all_failed(trip: Trip) -> AndonError:
     errors = [attempt.error for attempt in trip.attempts if attempt.error is not None]
-    if len(errors) == 1:
-        return errors[0]
+    if len({(attempt.backend, attempt.model) for attempt in trip.attempts}) == 1:
+        return errors[-1]
     listing = "; ".join(f"{a.backend}:{a.model}: {a.error}" for a in trip.attempts)
     return RoutingError(f"every candidate failed: {listing}", attempts=trip.attempts)
 
 
-# -- Small steps ---------------------------------------------------------------------------------
-
-
-def _reserve(trip: _Trip, candidate: Candidate, amount: int) -> Steps[Reservation | None]:
-    """Hold an amount, and tell of budgets that come to their end; nothing for what is free."""
-    if not amount:
-        return None
-    where = {"backend": candidate.spec.name, "model": candidate.ref.model}
-    reservation: Reservation = yield Reserve(amount, {**trip.order.labels, **where})
-    for warning in reservation.warnings:
-        yield Tell(BudgetThresholdPassed(request_id=trip.order.number, warning=warning))
-    return reservation
-
-
-def _remaining(trip: _Trip, request: ChatRequest) -> Steps[float | None]:
-    if trip.deadline is None:
-        return None
-    remaining = trip.deadline - (yield from clock())
-    if remaining <= 0:
-        raise RequestTimeout(
-            f"the timeout of {trip.order.timeout} s was over before the request was sent",
-            model=request.model,
-        )
-    return remaining
+def _broken_off(trip: Trip, error: AndonError | None) -> StreamInterrupted:
+    """Return the error for an answer that nobody completed; its cause is the first break."""
+    cause = trip.first_break or error
+    text, by = trip.answer.text, trip.broken_by
+    tries = len(trip.attempts) - 1
+    went_on = f"; {tries} further attempts did not go on with it" if tries > 0 else ""
+    broken = StreamInterrupted(
+        f"the answer broke off after {len(text)} characters: {cause}{went_on}",
+        partial=text,
+        backend=None if by is None else by.spec.name,
+        model=None if by is None else by.ref.model,
+        attempts=trip.attempts,
+    )
+    if isinstance(cause, BackendError):
+        broken.request_id, broken.status, broken.code = cause.request_id, cause.status, cause.code
+    broken.__cause__ = cause
+    return broken

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal
 from andon.budget import Budget
 from andon.context import TruncationStrategy
 from andon.errors import SettingsError
+from andon.failover.policy import FailoverPolicy
+from andon.pricing.rows import PriceRows, listed, place_of
 from andon.privacy import PrivacyTier
 from andon.specs import ModelProfile
 
@@ -27,27 +29,8 @@ VARIABLES: Mapping[str, str] = {
     "ANDON_DAILY_BUDGET_USD": "daily_budget_usd",
     "ANDON_MAX_REQUEST_COST_USD": "max_request_cost_usd",
     "ANDON_LEDGER": "ledger",
+    "ANDON_PRICES_FILE": "prices_file",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceSettings:
-    """A model's price, in US dollars per million tokens.
-
-    :param input: tokens of the prompt.
-    :param output: tokens of the answer.
-    :param cached_input: tokens of the prompt read from a cache.
-    :param cache_write: tokens of the prompt written to a cache.
-    :param reasoning: tokens of the answer spent on reasoning.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
-
-    input: Decimal
-    output: Decimal
-    cached_input: Decimal | None = None
-    cache_write: Decimal | None = None
-    reasoning: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +53,16 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSettings(FailoverPolicy):
+    """A name for several models, and how hard to try them.
+
+    :param models: ``backend:model``, in order of preference.
+    """
+
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What holds for every request of a client.
 
@@ -87,10 +80,14 @@ class Settings:
         that cost money, or ``"allow"`` them uncounted.
     :param ledger: URL of the place where spending is kept; in memory where None.
     :param endpoints: settings of backends, by the backend's name.
-    :param prices: prices by ``backend:model``.
+    :param prices: prices by ``backend:model``; several rows of one model hold in turn.
+    :param prices_file: a file of further prices, TOML or JSON; ``prices`` go before it.
     :param profiles: what models accept, by glob patterns of ``model`` or ``backend:model``.
     :param drop_unsupported: whether an option that a model does not take is left out, with an
         event, instead of refused.
+    :param routes: names for several models: ``models`` in order of preference, and how hard to
+        try them, as in ``failover``.
+    :param failover: how hard to try, for models that are named without a route.
     :param routing: ``strategy``, the name of a routing strategy, and that strategy's settings;
         where empty, models are asked in the caller's order.
     :param observers: names of installed plugins whose observers are wanted.
@@ -111,9 +108,12 @@ class Settings:
     ledger_failure: Literal["refuse", "allow"] = "refuse"
     ledger: str | None = None
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
-    prices: dict[str, PriceSettings] = field(default_factory=dict)
+    prices: dict[str, PriceRows] = field(default_factory=dict)
+    prices_file: str | None = None
     profiles: dict[str, ModelProfile] = field(default_factory=dict)
     drop_unsupported: bool = False
+    routes: dict[str, RouteSettings] = field(default_factory=dict)
+    failover: FailoverPolicy = FailoverPolicy()
     routing: dict[str, Any] = field(default_factory=dict)
     observers: tuple[str, ...] = ()
     disable_plugins: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ def load(
     settings = Settings()
     for file in files:
         if file.is_file():
-            settings = _merge(settings, _read(file), str(file))
+            settings = _merge(settings, _placed(_read(file), file.parent), str(file))
     for variable, name in VARIABLES.items():
         if environment.get(variable):
             settings = _merge(settings, {name: environment[variable]}, variable)
@@ -169,6 +169,14 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file} cannot be read: {error}") from error
 
 
+def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a file's values; the files that it names lie beside it."""
+    named = values.get("prices_file")
+    if not isinstance(named, str):
+        return values
+    return {**values, "prices_file": str(folder / Path(named).expanduser())}
+
+
 def _merge(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
     """Lay values over settings; tables are merged entry by entry."""
     try:
@@ -181,6 +189,7 @@ def _merge(settings: Settings, values: Mapping[str, Any], source: str) -> Settin
     from pydantic import TypeAdapter, ValidationError
 
     merged = _laid_over(settings, values)
+    merged["prices"] = listed(merged["prices"])
     try:
         return TypeAdapter(Settings).validate_python(merged)
     except ValidationError as error:
@@ -254,11 +263,14 @@ _PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "observers": _plain_names,
     "drop_unsupported": _plain_flag,
     "ledger": _plain_text,
+    "prices_file": _plain_text,
 }
 
 
 def _problem(details: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in details["loc"])
+    if details["loc"][0] == "prices" and details["loc"][1:]:
+        place = f"prices.{place_of(details['loc'][1:])}"
     if details["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = ", ".join(sorted(_names()))
         return f"there is no setting {place!r}; the settings are {known}"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from andon.backends import Backend
@@ -15,16 +16,19 @@ from andon.context import ContextManager, ContextWindow
 from andon.context.manager import counter_for
 from andon.drivers import World
 from andon.errors import AndonError, ClientClosedError, SettingsError
-from andon.pipeline import House
 from andon.plugins import Plugins
-from andon.pricing import PriceTable
+from andon.pricing import Priced, PriceTable
+from andon.pricing.rows import as_table, read_prices
 from andon.privacy import PrivacyTier
 from andon.privacy.egress import EgressPolicy
+from andon.privacy.endpoints import check_endpoint
+from andon.privacy.location import is_near
 from andon.profiles import ProfileTable
 from andon.routing import InOrder, Router
 from andon.selection import BackendSelector
-from andon.settings import PriceSettings, Settings
-from andon.specs import BackendContext, BackendSpec, ModelCard, Price
+from andon.settings import Settings
+from andon.specs import BackendContext, BackendSpec, ModelCard
+from andon.trip import House
 
 
 class Workplace:
@@ -41,7 +45,7 @@ class Workplace:
         self,
         settings: Settings,
         *,
-        prices: Mapping[str, Price],
+        prices: Mapping[str, Priced],
         ledger: Ledger | str | None,
         discover: bool,
         plugins: Sequence[object],
@@ -51,6 +55,7 @@ class Workplace:
         self._egress = EgressPolicy.of(
             network.allow_cidrs, network.allow_names, network.unix_sockets
         )
+        self._check_endpoints()
         # Before any plugin is imported.
         self._unguard = self._guard()
         self.plugins = Plugins(
@@ -86,7 +91,9 @@ class Workplace:
             self.check_open()
             backend = self._backends.get(spec.name)
             if backend is None:
-                backend = self._backends[spec.name] = spec.create(self._context(spec))
+                context = self._context(spec)
+                check_endpoint(self.settings.privacy, self._egress, spec.name, context.options)
+                backend = self._backends[spec.name] = spec.create(context)
             return backend
 
     def reach(self, name: str) -> Backend:
@@ -135,6 +142,13 @@ class Workplace:
         except AndonError:
             return ()
 
+    def _check_endpoints(self) -> None:
+        """Check the endpoints whose near address would be of no use; others when they are used."""
+        for name, options in self.settings.endpoints.items():
+            base_url = options.get("base_url")
+            if isinstance(base_url, str) and is_near(base_url, self._egress):
+                check_endpoint(self.settings.privacy, self._egress, name, options)
+
     def _guard(self) -> Callable[[], object]:
         """Guard the process where the tier demands it; return what ends that."""
         if self.settings.privacy is not PrivacyTier.SOVEREIGN or not self.settings.network.guard:
@@ -146,16 +160,13 @@ class Workplace:
         # Until the client is closed, or forgotten.
         return weakref.finalize(self, arm(self._egress).release)
 
-    def _build_house(self, prices: Mapping[str, Price]) -> House:
+    def _build_house(self, prices: Mapping[str, Priced]) -> House:
         settings, plugins = self.settings, self.plugins
-        from_settings = {name: _price(name, row) for name, row in settings.prices.items()}
         profiles = ProfileTable(settings.profiles, plugins.model_profile)
         return House(
             find_backend=self.find_backend,
             selector=BackendSelector(settings.privacy),
-            prices=PriceTable(
-                {**from_settings, **prices}, plugins.price, unknown=settings.unknown_price
-            ),
+            prices=_price_table(settings, plugins, prices),
             router=_find_router(settings.routing, plugins),
             profiles=profiles,
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
@@ -168,6 +179,7 @@ class Workplace:
         return BackendContext(
             options=options,
             offline=self.settings.privacy is PrivacyTier.SOVEREIGN,
+            no_relay=self.settings.privacy is not PrivacyTier.STANDARD,
             find_card=self.plugins.model_card,
             cards=self.plugins.model_cards,
             chat_templates=self.plugins.chat_templates,
@@ -188,14 +200,14 @@ def _breaker_config(settings: Settings) -> CircuitBreakerConfig:
     )
 
 
-def _price(name: str, row: PriceSettings) -> Price:
-    return Price(
-        input=row.input,
-        output=row.output,
-        cached_input=row.cached_input,
-        cache_write=row.cache_write,
-        reasoning=row.reasoning,
-        source=f'settings: prices."{name}"',
+def _price_table(settings: Settings, plugins: Plugins, prices: Mapping[str, Priced]) -> PriceTable:
+    from_file = read_prices(Path(settings.prices_file)) if settings.prices_file else {}
+    return PriceTable(
+        prices,
+        plugins.price,
+        unknown=settings.unknown_price,
+        hook=plugins.price_in_code,
+        tables=(as_table(settings.prices, "settings"), from_file),
     )
 
 

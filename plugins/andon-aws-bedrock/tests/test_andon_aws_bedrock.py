@@ -160,7 +160,7 @@ def test_errors_have_our_names(bedrock: Any, status: int, kind: type[Exception])
 def test_an_error_inside_a_stream(bedrock: Any) -> None:
     bedrock.broken = True
     with Client(**settings(bedrock.url)) as client:
-        stream = client.stream(NAME, "Hello")
+        stream = client.stream(NAME, "Hello", failover="stop")
         with pytest.raises(StreamInterrupted, match="Busy") as caught:
             list(stream)
     assert caught.value.partial == "Hello, wörld!"

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from andon.backends import Backend, PromptMeasure
 from andon.chat import ChatDelta, ChatRequest, FinishReason, Usage
+from andon.errors import UnsupportedParameterError
 from andon.hookspecs import hookimpl
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
 from andon.tokens import Exactness, TokenCount
@@ -26,6 +27,8 @@ class ScriptedBackend:
     :param card: the model as the backend describes it.
     :param measured: whether the backend can measure prompts, at one token a word.
     :param finishes: whether the answer ends with a finish reason of its own.
+    :param continues: whether it can go on with an assistant's last message; it then plays what
+        follows that in the script.
 
     What happened is kept in ``requests``, ``timeouts``, ``closed_streams`` and ``closed``.
     """
@@ -34,6 +37,7 @@ class ScriptedBackend:
     card: ModelCard = ModelCard(name="scripted", context_window=1000)
     measured: bool = True
     finishes: bool = True
+    continues: bool = False
     requests: list[ChatRequest] = field(default_factory=list)
     timeouts: list[float | None] = field(default_factory=list)
     closed_streams: int = 0
@@ -58,6 +62,7 @@ class ScriptedBackend:
         self, request: ChatRequest, timeout: float | None
     ) -> Generator[ChatDelta, None, None]:
         """Play the script."""
+        begun = self._begun(request)
         self.requests.append(request)
         self.timeouts.append(timeout)
         texts = 0
@@ -65,14 +70,28 @@ class ScriptedBackend:
             for step in self.script:
                 if isinstance(step, BaseException):
                     raise step
-                texts += isinstance(step, str)
-                yield ChatDelta(text=step) if isinstance(step, str) else step
+                if isinstance(step, ChatDelta):
+                    yield step
+                    continue
+                if text := step[len(begun) :]:
+                    texts += 1
+                    yield ChatDelta(text=text)
+                begun = begun[len(step) :]
             if self.finishes:
                 yield ChatDelta(
                     finish_reason=FinishReason.STOP, usage=Usage(_words(request), texts)
                 )
         finally:
             self.closed_streams += 1
+
+    def _begun(self, request: ChatRequest) -> str:
+        if not request.continue_final_message:
+            return ""
+        if not self.continues:
+            raise UnsupportedParameterError(
+                "this script does not go on with a message", parameter="continue_final_message"
+            )
+        return request.messages[-1].text
 
     async def astream(
         self, request: ChatRequest, timeout: float | None

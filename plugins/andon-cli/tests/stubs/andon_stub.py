@@ -16,6 +16,7 @@ from andon import (
     ModelCard,
     ServerError,
     StreamInterrupted,
+    UnsupportedParameterError,
     Usage,
     hookimpl,
 )
@@ -40,6 +41,8 @@ class StubBackend:
         return PromptMeasure(count, ModelCard(name="small", context_window=25))
 
     def stream(self, request: ChatRequest, timeout: float | None) -> Iterator[ChatDelta]:
+        if request.continue_final_message:
+            raise UnsupportedParameterError("no", parameter="continue_final_message")
         text = request.prompt if request.prompt is not None else request.messages[-1].text
         yield from getattr(self, f"_{request.model}", self._echo)(request, text)
         reason = FinishReason.LENGTH if request.model == "long" else FinishReason.STOP

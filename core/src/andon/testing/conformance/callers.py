@@ -15,6 +15,8 @@ from andon import (
     ChatDelta,
     ChatResponse,
     Client,
+    FailoverMode,
+    FailoverPolicy,
     ModelCard,
     ResponseStream,
     TokenCount,
@@ -37,6 +39,8 @@ class Caller:
         #: The client, with the face of :class:`andon.AsyncClient`.
         self.client: Any
         self._runner: asyncio.Runner | None = None
+        # What a backend does is to be seen, and not what the client makes of it.
+        arguments.setdefault("failover", FailoverPolicy(mode=FailoverMode.STOP))
         if colour == "sync":
             self.client = _Awaitable(Client(**arguments))
         else:

@@ -67,7 +67,7 @@ TYPED = Clause(
     "andon.errors", "whatever a server sends, what is raised is an AndonError, never another error"
 )
 RETRIES = Clause(
-    "andon.wire.retry.is_retryable",
+    "andon.failover.reactions.react",
     "what may succeed a little later is sent again before the first piece; nothing else is",
 )
 INTERRUPTION = Clause(

@@ -1,0 +1,332 @@
+"""One candidate is asked: fit, price, reserve, send, follow and settle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from andon.answer import Answer
+from andon.backends import Backend, PromptMeasure
+from andon.budget import Reservation
+from andon.chat import (
+    Attempt,
+    ChatDelta,
+    ChatRequest,
+    ChatResponse,
+    FinishReason,
+    Patience,
+    Usage,
+)
+from andon.context import TruncationStrategy
+from andon.effects import (
+    Abandoned,
+    Close,
+    Emit,
+    Next,
+    Reserve,
+    Settle,
+    Steps,
+    Tell,
+    clock,
+    create,
+    send,
+)
+from andon.errors import PromptTooLongError, StreamInterrupted, UnsupportedParameterError
+from andon.events import (
+    AnswerAbandoned,
+    AnswerFinished,
+    AttemptStarted,
+    BudgetThresholdPassed,
+    ChatTruncated,
+    ParameterDropped,
+)
+from andon.failover.resumption import ResumeMode, Resumption
+from andon.failover.seam import shifted
+from andon.fitting import fit
+from andon.pricing import TokenPricing, to_usd
+from andon.profiles import check_accepted, without
+from andon.routing import Candidate
+from andon.specs import Locality
+from andon.trip import Bill, Trip
+
+#: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
+#: The cap is sent to the provider, so that what was reserved is enough.
+DEFAULT_MAX_OUTPUT_TOKENS = 4096
+
+
+def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatResponse]:
+    """Ask one candidate, if need be without the options that its model does not take.
+
+    :param trip: the request on its way.
+    :param candidate: whom to ask.
+    :param way: how it goes on with what was delivered, or None where nothing was.
+    :raises AndonError: it did not answer, or not to the end.
+    """
+    request = _addressed(trip, candidate, trip.order.request if way is None else way.request)
+    goes_on = way is not None and way.mode is ResumeMode.CONTINUE
+    tight = False
+    while True:
+        try:
+            return (yield from _attempt(trip, candidate, request, way, tight=tight))
+        except PromptTooLongError as error:
+            may_truncate = trip.order.truncation is not TruncationStrategy.ERROR
+            if tight or not may_truncate or trip.delivering:
+                raise
+            yield from trip.note_failure(candidate, error)
+            tight = True
+        except UnsupportedParameterError as error:
+            essential = goes_on and error.parameter == "continue_final_message"
+            lenient = trip.order.drop_unsupported and not essential
+            lesser = without(request, error.parameter) if lenient else None
+            if lesser is None:
+                raise
+            request = lesser
+            yield Tell(
+                ParameterDropped(
+                    request_id=trip.order.number,
+                    backend=candidate.spec.name,
+                    model=request.model,
+                    parameter=error.parameter or "",
+                    reason=str(error),
+                )
+            )
+
+
+def _addressed(trip: Trip, candidate: Candidate, request: ChatRequest) -> ChatRequest:
+    policy = trip.order.failover
+    if policy.first_token_timeout is not None or policy.stall_timeout is not None:
+        patience = Patience(policy.first_token_timeout, policy.stall_timeout)
+        request = replace(request, patience=patience)
+    if request.model != candidate.ref.model:
+        request = replace(request, model=candidate.ref.model)
+    return request
+
+
+def _attempt(
+    trip: Trip,
+    candidate: Candidate,
+    request: ChatRequest,
+    way: Resumption | None,
+    *,
+    tight: bool,
+) -> Steps[ChatResponse]:
+    """Ask once."""
+    if candidate.spec.locality is not Locality.IN_PROCESS:
+        # An engine in this process knows its model better than any table.
+        check_accepted(request, trip.house.profiles.find(candidate.spec.name, request.model))
+    backend = yield from create(candidate.spec)
+    request, measured = yield from _fit(trip, candidate, backend, request, tight=tight)
+    price = trip.house.prices.price(candidate.spec.name, request.model, candidate.spec.locality)
+    pricing = TokenPricing.from_price(price)
+    request, bound = _bound(request, measured, pricing)
+    reservation = yield from _reserve(trip, candidate, bound)
+    yield Tell(
+        AttemptStarted(
+            request_id=trip.order.number,
+            backend=candidate.spec.name,
+            model=request.model,
+            input_tokens=None if measured is None else measured.count.tokens,
+        )
+    )
+    trip.sent += 1
+    leg = trip.answer if way is None else Answer()
+    try:
+        yield from _follow(trip, candidate, backend, request, leg, way)
+    except BaseException as error:
+        used = _used(leg, request, measured)
+        trip.bill = Bill(used, min(bound, pricing.cost_nano(used)))
+        if reservation is not None:
+            yield Settle(reservation, trip.bill.cost)
+        if isinstance(error, Abandoned):
+            yield Tell(
+                AnswerAbandoned(
+                    request_id=trip.order.number,
+                    backend=candidate.spec.name,
+                    model=request.model,
+                )
+            )
+        raise
+    used = _used(leg, request, measured)
+    trip.bill = Bill(used, pricing.cost_nano(used))
+    if reservation is not None:
+        yield Settle(reservation, trip.bill.cost)
+    kept = 0 if way is None else way.delivered.tokens_before(way.cut)
+    trip.answer.usage = shifted(used, kept)
+    return (yield from finish(trip, candidate))
+
+
+def _fit(
+    trip: Trip, candidate: Candidate, backend: Backend, request: ChatRequest, *, tight: bool
+) -> Steps[tuple[ChatRequest, PromptMeasure | None]]:
+    """Fit the request into the model's window, and tell what that left out."""
+    fitted = yield from fit(
+        backend,
+        request,
+        trip.order.truncation,
+        partial(trip.house.find_manager, candidate.spec.name, request.model),
+        tight=tight,
+    )
+    if fitted.dropped:
+        yield Tell(
+            ChatTruncated(
+                request_id=trip.order.number,
+                backend=candidate.spec.name,
+                model=request.model,
+                dropped=fitted.dropped,
+            )
+        )
+    return fitted.request, fitted.measured
+
+
+# -- Money ----------------------------------------------------------------------------------------
+
+
+def _bound(
+    request: ChatRequest, measured: PromptMeasure | None, pricing: TokenPricing
+) -> tuple[ChatRequest, int]:
+    """Return the request, its answer capped where it costs money, and the most it can cost."""
+    if pricing.is_free:
+        return request, 0
+    if request.sampling.max_tokens is None:
+        cap = (measured and measured.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
+        request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
+    tokens = upper_bound(request) if measured is None else measured.count.tokens
+    return request, pricing.bound_nano(tokens, request.sampling.max_tokens or 0)
+
+
+def upper_bound(request: ChatRequest) -> int:
+    """Return a number of tokens that the prompt cannot pass: no token is less than a byte.
+
+    :param request: what is asked.
+    """
+    texts = [request.prompt or "", *(str(message.to_openai()) for message in request.messages)]
+    texts += [str(tool.to_openai()) for tool in request.tools]
+    return sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in texts)
+
+
+def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation | None]:
+    """Hold an amount, and tell of budgets that come to their end; nothing for what is free."""
+    if not amount:
+        return None
+    where = {"backend": candidate.spec.name, "model": candidate.ref.model}
+    reservation: Reservation = yield Reserve(amount, {**trip.order.labels, **where})
+    for warning in reservation.warnings:
+        yield Tell(BudgetThresholdPassed(request_id=trip.order.number, warning=warning))
+    return reservation
+
+
+def _used(leg: Answer, request: ChatRequest, measured: PromptMeasure | None) -> Usage:
+    """Return the tokens used: what the backend reported, else the most that it can have been."""
+    if leg.usage_known or not leg.started:
+        return leg.usage
+    tokens = upper_bound(request) if measured is None else measured.count.tokens
+    return Usage(input_tokens=tokens, output_tokens=leg.size, estimated=True)
+
+
+# -- The stream -----------------------------------------------------------------------------------
+
+
+def _follow(
+    trip: Trip,
+    candidate: Candidate,
+    backend: Backend,
+    request: ChatRequest,
+    leg: Answer,
+    way: Resumption | None,
+) -> Steps[None]:
+    """Send the request and follow the stream to its end."""
+    sent_at = yield from clock()
+    stream = yield from send(backend, request, (yield from trip.remaining()))
+    try:
+        first: ChatDelta | None = yield Next(stream)
+        now = yield from clock()
+        if way is None:
+            yield from _hand_through(trip, stream, first)
+        else:
+            yield from _join(trip, candidate, stream, first, leg, way)
+    finally:
+        yield Close(stream)
+    if trip.answer.finish_reason is None:
+        raise StreamInterrupted(
+            "the answer ended without saying why", partial=trip.answer.text, model=request.model
+        )
+    trip.house.health.succeeded(str(candidate.ref), now, now - sent_at)
+
+
+def _hand_through(trip: Trip, stream: Any, delta: ChatDelta | None) -> Steps[None]:
+    """Hand every piece over as it comes."""
+    fetch = Next(stream)
+    if not trip.hands_over:
+        while delta is not None:
+            yield from trip.hand_over(delta)
+            delta = yield fetch
+        return
+    append = trip.answer.append
+    while delta is not None:
+        append(delta)
+        yield Emit(delta)
+        delta = yield fetch
+
+
+def _join(
+    trip: Trip,
+    candidate: Candidate,
+    stream: Any,
+    delta: ChatDelta | None,
+    leg: Answer,
+    way: Resumption,
+) -> Steps[None]:
+    """Hand over what goes on where the last stream broke off."""
+    seam, told, fetch = way.seam(), False, Next(stream)
+    while delta is not None:
+        leg.append(delta)
+        new = seam.feed(delta)
+        if new is not None:
+            if not told:
+                told = True
+                if way.mode is ResumeMode.REPLAY:
+                    trip.answer.forget_provider_state()
+                yield from trip.announce(candidate, way)
+            yield from trip.hand_over(new)
+        if seam.ended:
+            return
+        delta = yield fetch
+
+
+def finish(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
+    """Return the answer as a whole, and tell of it.
+
+    :param trip: the request on its way, its answer complete.
+    :param candidate: who completed it.
+    """
+    yield from trip.hand_over_held()
+    bill = trip.bill
+    trip.cost += bill.cost
+    trip.attempts.append(
+        Attempt(candidate.spec.name, candidate.ref.model, None, bill.usage, to_usd(bill.cost))
+    )
+    response = trip.answer.response(
+        backend=candidate.spec.name,
+        model=candidate.ref.model,
+        cost_usd=to_usd(trip.cost),
+        attempts=trip.attempts,
+    )
+    yield Tell(
+        AnswerFinished(
+            request_id=trip.order.number,
+            backend=response.backend,
+            model=response.model,
+            finish_reason=response.finish_reason,
+            usage=response.usage,
+            cost_usd=response.cost_usd,
+        )
+    )
+    return response
+
+
+def conclude(trip: Trip) -> Steps[None]:
+    """End an answer that has all of its tokens, and lacks only the word that it ends."""
+    tokens = trip.answer.tokens_before(len(trip.answer.text))
+    usage = Usage(upper_bound(trip.order.request), tokens, estimated=True)
+    yield from trip.hand_over(ChatDelta(finish_reason=FinishReason.LENGTH, usage=usage))

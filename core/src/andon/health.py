@@ -1,0 +1,208 @@
+"""The health of endpoints: who failed lately rests, and is tried again with care.
+
+A circuit breaker for each endpoint, without a clock of its own. It is *closed* while all is well,
+*open* after failures, and *half-open* when its rest is over: then one request at a time may try,
+and closes it with a success.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from andon.errors import (
+    AndonError,
+    AuthenticationError,
+    BackendError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeout,
+    ServerError,
+    StreamInterrupted,
+    TransportError,
+)
+
+#: What speaks against an endpoint; other errors are about one request.
+_SYMPTOMS = (
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeout,
+    ServerError,
+    StreamInterrupted,
+    TransportError,
+)
+
+
+class HealthState(StrEnum):
+    """What is known of an endpoint."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthConfig:
+    """When an endpoint rests, and for how long. Times are in seconds.
+
+    :param failures: failures within memory that open the breaker.
+    :param share: share of failures among the outcomes within memory that opens it.
+    :param half_life: time after which an outcome counts half.
+    :param rest: the first rest; each further one without a success between is twice as long.
+    :param longest_rest: no rest is longer, whatever the endpoint asks for.
+    :param slow_first_token: an answer whose first token takes longer counts as a failure; None
+        never.
+    """
+
+    failures: float = 2.5
+    share: float = 0.5
+    half_life: float = 30.0
+    rest: float = 1.0
+    longest_rest: float = 15.0
+    slow_first_token: float | None = None
+
+
+@dataclass(slots=True)
+class _Breaker:
+    good: float = 0.0
+    bad: float = 0.0
+    seen: float = 0.0
+    open_until: float | None = None
+    rests: int = 0
+    probing: bool = False
+
+
+@dataclass(slots=True)
+class HealthBoard:
+    """The breakers of a client's endpoints. Every ``now`` is in seconds and never goes back.
+
+    :param config: when an endpoint rests.
+    """
+
+    config: HealthConfig = HealthConfig()
+    _breakers: dict[str, _Breaker] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def state(self, endpoint: str, now: float) -> HealthState:
+        """Return what is known of an endpoint.
+
+        :param endpoint: its name.
+        :param now: the time.
+        """
+        breaker = self._breakers.get(endpoint)
+        if breaker is None or breaker.open_until is None:
+            return HealthState.CLOSED
+        return HealthState.OPEN if now < breaker.open_until else HealthState.HALF_OPEN
+
+    def admit(self, endpoint: str, now: float) -> bool:
+        """Return whether an endpoint may be asked; one that is tried again has one request.
+
+        After True, exactly one of :meth:`succeeded`, :meth:`failed` and :meth:`released` must
+        follow.
+
+        :param endpoint: its name.
+        :param now: the time.
+        """
+        breaker = self._breakers.get(endpoint)
+        if breaker is None or breaker.open_until is None:
+            return True
+        with self._lock:
+            if now < (breaker.open_until or 0.0) or breaker.probing:
+                return False
+            breaker.probing = True
+            return True
+
+    def rest_left(self, endpoint: str, now: float) -> float:
+        """Return for how many seconds an endpoint still rests.
+
+        :param endpoint: its name.
+        :param now: the time.
+        """
+        breaker = self._breakers.get(endpoint)
+        until = None if breaker is None else breaker.open_until
+        return 0.0 if until is None else max(0.0, until - now)
+
+    def succeeded(self, endpoint: str, now: float, first_token: float | None = None) -> None:
+        """Note an answer.
+
+        :param endpoint: who gave it.
+        :param now: the time.
+        :param first_token: seconds until its first token, where known.
+        """
+        slow = self.config.slow_first_token
+        if slow is not None and first_token is not None and first_token > slow:
+            self._note_failure(endpoint, now, None)
+            return
+        breaker = self._breakers.get(endpoint)
+        if breaker is None:
+            # Most endpoints never fail, and cost no lock.
+            return
+        with self._lock:
+            if breaker.open_until is not None:
+                breaker.good = breaker.bad = 0.0
+            self._fade(breaker, now)
+            breaker.good += 1
+            breaker.open_until, breaker.rests, breaker.probing = None, 0, False
+
+    def failed(self, endpoint: str, now: float, error: AndonError) -> None:
+        """Note a failure; an error that is about the request alone speaks for the endpoint.
+
+        :param endpoint: who failed.
+        :param now: the time.
+        :param error: how.
+        """
+        if isinstance(error, _SYMPTOMS):
+            self._note_failure(endpoint, now, error.retry_after)
+        elif isinstance(error, BackendError):
+            self.succeeded(endpoint, now)
+        else:
+            self.released(endpoint)
+
+    def released(self, endpoint: str) -> None:
+        """Note that a request ended without telling anything.
+
+        :param endpoint: who was asked.
+        """
+        breaker = self._breakers.get(endpoint)
+        if breaker is not None:
+            breaker.probing = False
+
+    def endpoints(self, now: float) -> Mapping[str, HealthState]:
+        """Return what is known of every endpoint that ever failed.
+
+        :param now: the time.
+        """
+        return {name: self.state(name, now) for name in list(self._breakers)}
+
+    def _note_failure(self, endpoint: str, now: float, retry_after: float | None) -> None:
+        with self._lock:
+            breaker = self._breakers.setdefault(endpoint, _Breaker(seen=now))
+            self._fade(breaker, now)
+            breaker.bad += 1
+            many = breaker.bad >= self.config.failures
+            most = breaker.bad >= self.config.share * (breaker.bad + breaker.good)
+            if breaker.open_until is not None or (many and most) or retry_after is not None:
+                self._open(breaker, now, retry_after)
+
+    def _open(self, breaker: _Breaker, now: float, retry_after: float | None) -> None:
+        config = self.config
+        rest = min(config.rest * 2.0 ** min(breaker.rests, 32), config.longest_rest)
+        if retry_after is not None:
+            rest = max(rest, min(retry_after, config.longest_rest))
+        until = now + rest
+        # Requests that were on their way when it opened make no rest longer.
+        if breaker.probing or breaker.open_until is None:
+            breaker.rests += 1
+            breaker.open_until = until
+        breaker.probing = False
+
+    def _fade(self, breaker: _Breaker, now: float) -> None:
+        kept = 0.5 ** (max(0.0, now - breaker.seen) / self.config.half_life)
+        breaker.good *= kept
+        breaker.bad *= kept
+        breaker.seen = now

@@ -1,0 +1,39 @@
+"""The simplest strategy: the caller's own order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from andon.routing.contract import Admission, Ask, Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncounted:
+    """A request that is counted nowhere."""
+
+    order: Sequence[Candidate]
+    turn: None = None
+
+    def move(self, candidate: Candidate, now: float) -> None:
+        """Do nothing."""
+
+    def leave(self, now: float, *, tokens: int = 0, answered: bool = True) -> None:
+        """Do nothing."""
+
+
+class InOrder:
+    """Asks the candidates in the caller's order of preference, those at rest last."""
+
+    waits = False
+
+    def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
+        """Let every request in; see :meth:`andon.routing.Router.admit`."""
+        return _Uncounted(healthy_first(candidates))
+
+
+def healthy_first(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Return the candidates in their order, those at rest behind the others."""
+    if all(candidate.healthy for candidate in candidates):
+        return candidates
+    return sorted(candidates, key=lambda candidate: not candidate.healthy)
