@@ -29,7 +29,7 @@ from andon import (
     hookspecs,
 )
 from andon.budget import MemoryLedger
-from andon.routing import Candidate
+from andon.routing import Admission, Ask, Candidate, InOrder
 from andon.testing import ScriptedBackend, plugin_with
 
 HOOKS = {
@@ -124,12 +124,12 @@ def test_andon_register_ledgers() -> None:
         Client(discover=False, plugins=[plugin], ledger="redis://here")
 
 
-class _Reversed:
+class _Reversed(InOrder):
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
 
-    def order(self, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-        return list(reversed(candidates))[: self.options["most"]]
+    def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
+        return super().admit(list(reversed(candidates))[: self.options["most"]], ask, now)
 
 
 def test_andon_register_routers() -> None:

@@ -137,11 +137,12 @@ def test_an_unknown_price_may_be_taken_for_the_highest_known_or_for_nothing() ->
     dear = Price(input=Decimal(10), output=Decimal(50), cache_write=Decimal(12))
     cheap = Price(input=Decimal(1), output=Decimal(2), reasoning=Decimal(60))
     known = {"x:dear": dear, "x:cheap": cheap}
-    price = PriceTable(known, unknown="highest_known").price("x", "m", Locality.PUBLIC)
+    table = PriceTable(known, built_in={}, unknown="highest_known")
+    price = table.price("x", "m", Locality.PUBLIC)
     assert (price.input, price.output) == (12, 60)
     assert PriceTable(unknown="allow").price("x", "m", Locality.PUBLIC).output == 0
     with pytest.raises(UnknownPriceError):
-        PriceTable(unknown="highest_known").price("x", "m", Locality.PUBLIC)
+        PriceTable(built_in={}, unknown="highest_known").price("x", "m", Locality.PUBLIC)
 
 
 def test_a_price_for_all_models_of_a_backend() -> None:

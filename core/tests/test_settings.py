@@ -41,7 +41,8 @@ def test_tables_of_two_files_are_joined(tmp_path: Path) -> None:
 
 def test_prices_are_exact(tmp_path: Path) -> None:
     settings = _load(tmp_path, '[prices."x:m"]\ninput = "0.1"\noutput = "0.3"')
-    assert settings.prices["x:m"].input == Decimal("0.1")
+    [row] = settings.prices["x:m"]
+    assert row.input == Decimal("0.1")
 
 
 @pytest.mark.parametrize(

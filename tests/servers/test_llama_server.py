@@ -12,6 +12,7 @@ import pytest
 
 import andon_llama_cpp
 from andon import AsyncClient, Client, FinishReason, Locality, PrivacyViolation
+from andon.backends import TellsSlots
 from andon.errors import (
     AuthenticationError,
     BadRequestError,
@@ -248,3 +249,11 @@ def test_an_unknown_template_is_told_before_anything_is_sent(
     client = connect(andon_llama_cpp, "llama-cpp", base_url=llama_server, api="completions")
     with pytest.raises(SettingsError, match="Set chat_template"):
         client.chat("llama-cpp:who-knows", FRANCE)
+
+
+def test_the_slots_that_it_has(client: Client) -> None:
+    backend = client._place.reach("llama-cpp")
+    assert isinstance(backend, TellsSlots)
+    slots = backend.learn_slots()
+    assert slots is not None and slots >= 1
+    assert asyncio.run(backend.alearn_slots()) == slots

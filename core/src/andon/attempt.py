@@ -18,7 +18,7 @@ from andon.chat import (
     Patience,
     Usage,
 )
-from andon.context import TruncationStrategy
+from andon.context import Calibration, ChatCounter, TruncationStrategy, has_images
 from andon.effects import (
     Abandoned,
     Close,
@@ -119,7 +119,8 @@ def _attempt(
     request, measured = yield from _fit(trip, candidate, backend, request, tight=tight)
     price = trip.house.prices.price(candidate.spec.name, request.model, candidate.spec.locality)
     pricing = TokenPricing.from_price(price)
-    request, bound = _bound(request, measured, pricing)
+    calibration = _calibration(trip, candidate, request.model)
+    request, bound = _bound(request, measured, pricing, calibration)
     reservation = yield from _reserve(trip, candidate, bound)
     yield Tell(
         AttemptStarted(
@@ -134,8 +135,10 @@ def _attempt(
     try:
         yield from _follow(trip, candidate, backend, request, leg, way)
     except BaseException as error:
-        used = _used(leg, request, measured)
-        trip.bill = Bill(used, min(bound, pricing.cost_nano(used)))
+        used = _used(leg, request, measured, calibration)
+        cost = pricing.cost_nano(used)
+        # An estimate of ours does not pass what was held; the provider's own word counts in full.
+        trip.bill = Bill(used, min(bound, cost) if used.estimated else cost)
         if reservation is not None:
             yield Settle(reservation, trip.bill.cost)
         if isinstance(error, Abandoned):
@@ -147,10 +150,12 @@ def _attempt(
                 )
             )
         raise
-    used = _used(leg, request, measured)
+    used = _used(leg, request, measured, calibration)
     trip.bill = Bill(used, pricing.cost_nano(used))
     if reservation is not None:
         yield Settle(reservation, trip.bill.cost)
+    if measured is None and not used.estimated:
+        calibration.observe(request, used.input_tokens)
     kept = 0 if way is None else way.delivered.tokens_before(way.cut)
     trip.answer.usage = shifted(used, kept)
     return (yield from finish(trip, candidate))
@@ -166,6 +171,8 @@ def _fit(
         trip.order.truncation,
         partial(trip.house.find_manager, candidate.spec.name, request.model),
         tight=tight,
+        block=trip.house.truncation_block,
+        calibration=_calibration(trip, candidate, request.model),
     )
     if fitted.dropped:
         yield Tell(
@@ -182,8 +189,16 @@ def _fit(
 # -- Money ----------------------------------------------------------------------------------------
 
 
+def _calibration(trip: Trip, candidate: Candidate, model: str) -> Calibration:
+    image_tokens = trip.house.profiles.find(candidate.spec.name, model).image_tokens
+    return trip.house.calibrations.of(candidate.spec.name, model, image_tokens)
+
+
 def _bound(
-    request: ChatRequest, measured: PromptMeasure | None, pricing: TokenPricing
+    request: ChatRequest,
+    measured: PromptMeasure | None,
+    pricing: TokenPricing,
+    calibration: Calibration,
 ) -> tuple[ChatRequest, int]:
     """Return the request, its answer capped where it costs money, and the most it can cost."""
     if pricing.is_free:
@@ -191,8 +206,10 @@ def _bound(
     if request.sampling.max_tokens is None:
         cap = (measured and measured.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
         request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
-    tokens = upper_bound(request) if measured is None else measured.count.tokens
-    return request, pricing.bound_nano(tokens, request.sampling.max_tokens or 0)
+    count = calibration.bound(request) if measured is None else measured.count
+    images = has_images(request.messages)
+    most = request.sampling.max_tokens or 0
+    return request, pricing.bound_nano(count.tokens, most, images=images, audio=False)
 
 
 def upper_bound(request: ChatRequest) -> int:
@@ -200,9 +217,7 @@ def upper_bound(request: ChatRequest) -> int:
 
     :param request: what is asked.
     """
-    texts = [request.prompt or "", *(str(message.to_openai()) for message in request.messages)]
-    texts += [str(tool.to_openai()) for tool in request.tools]
-    return sum(len(text.encode("utf-8", "surrogatepass")) + 1 for text in texts)
+    return ChatCounter().request(request).tokens
 
 
 def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation | None]:
@@ -216,12 +231,14 @@ def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation
     return reservation
 
 
-def _used(leg: Answer, request: ChatRequest, measured: PromptMeasure | None) -> Usage:
+def _used(
+    leg: Answer, request: ChatRequest, measured: PromptMeasure | None, calibration: Calibration
+) -> Usage:
     """Return the tokens used: what the backend reported, else the most that it can have been."""
     if leg.usage_known or not leg.started:
         return leg.usage
-    tokens = upper_bound(request) if measured is None else measured.count.tokens
-    return Usage(input_tokens=tokens, output_tokens=leg.size, estimated=True)
+    count = calibration.bound(request) if measured is None else measured.count
+    return Usage(input_tokens=count.tokens, output_tokens=leg.size, estimated=True)
 
 
 # -- The stream -----------------------------------------------------------------------------------

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from andon.backends import Backend, PromptMeasure
 from andon.chat import ChatRequest
-from andon.context import ContextManager, ContextWindow, TruncationStrategy, drop_order
+from andon.context import (
+    Calibration,
+    ContextManager,
+    ContextWindow,
+    TruncationStrategy,
+    drop_order,
+)
 from andon.context.manager import reserve_for
 from andon.context.turns import Turns
 from andon.effects import Steps, measure
@@ -36,18 +42,23 @@ def fit(
     find_manager: Callable[[], ContextManager | None],
     *,
     tight: bool = False,
+    block: int = 1,
+    calibration: Calibration | None = None,
 ) -> Steps[Fitted]:
     """Fit a request into its model's window.
 
     A backend that can measure prompts is asked, and its word is exact. Otherwise a tokenizer
-    counts; where there is none, the request is sent as it is, and if the provider then says that
-    it is too long, it is fitted by an upper bound.
+    counts; where there is none, what earlier answers told about their prompts. Where nothing is
+    known, the request is sent as it is, and if the provider then says that it is too long, it is
+    fitted by an upper bound.
 
     :param backend: who is to answer.
     :param request: what to send.
     :param strategy: what may be left out.
     :param find_manager: gives the model's context manager, where its window is known.
     :param tight: whether the provider has said that the request is too long.
+    :param block: how many turns are left out at a time.
+    :param calibration: what is known of the size of the model's prompts.
     :raises ContextOverflowError: it does not fit.
     """
     measured = yield from measure(backend, request)
@@ -60,38 +71,63 @@ def fit(
             return Fitted(request, measured)
         if not may_truncate:
             window.check(measured.count.tokens)
-        return (yield from _fit_measured(backend, request, window, strategy))
+        return (yield from _fit_measured(backend, request, window, strategy, block))
     manager = find_manager() if may_truncate else None
     if manager is None:
         return Fitted(request, measured)
-    if manager.counter.exactness is Exactness.UPPER_BOUND and not tight:
+    counter = manager.counter
+    window = _window(manager, request, tight=tight)
+    if counter.exactness is Exactness.UPPER_BOUND and not tight:
         # The bound is several times too high: it would leave out what fits.
-        return Fitted(request, measured)
-    return _fit_counted(request, manager, strategy, tight=tight)
+        about = None if calibration is None else calibration.estimate(request)
+        learnt = about is not None and about.exactness is Exactness.ESTIMATE
+        if about is None or not learnt or about.tokens <= window.available:
+            return Fitted(request, measured)
+        assert calibration is not None
+        counter = calibration.counter()
+    return _fit_counted(request, ContextManager(window, counter, strategy=strategy, block=block))
 
 
-def _fit_counted(
-    request: ChatRequest, manager: ContextManager, strategy: TruncationStrategy, *, tight: bool
-) -> Fitted:
+def _window(manager: ContextManager, request: ChatRequest, *, tight: bool) -> ContextWindow:
     tokens = manager.window.tokens
-    window = ContextWindow(tokens, reserve_for(tokens, request.sampling.max_tokens))
-    if tight:
-        # The count was too low, so a tenth more is kept free.
-        window = replace(window, output_reserve=window.output_reserve + tokens // 10)
-    fitting = ContextManager(window, manager.counter, strategy=strategy)
-    kept = fitting.truncate(request.messages, request.tools)
+    reserve = reserve_for(tokens, request.sampling.max_tokens)
+    # Where the count was too low, a tenth more is kept free.
+    return ContextWindow(tokens, reserve + (tokens // 10 if tight else 0))
+
+
+def _fit_counted(request: ChatRequest, manager: ContextManager) -> Fitted:
+    try:
+        kept = manager.truncate(request.messages, request.tools)
+    except ContextOverflowError:
+        pinned = _pinned(request, manager)
+        if manager.counter.exactness is Exactness.EXACT_TEXT or pinned is None:
+            raise
+        # Too long only by a count that is too high: the provider knows.
+        return pinned
     return Fitted(replace(request, messages=kept.messages), None, kept.dropped)
 
 
+def _pinned(request: ChatRequest, manager: ContextManager) -> Fitted | None:
+    """Leave out all that may be left out; None where there is nothing."""
+    order = drop_order(Turns.of(request.messages), manager.strategy)
+    if not order:
+        return None
+    kept, dropped = _shortened(request, order, len(order))
+    return Fitted(kept, None, dropped)
+
+
 def _fit_measured(
-    backend: Backend, request: ChatRequest, window: ContextWindow, strategy: TruncationStrategy
+    backend: Backend,
+    request: ChatRequest,
+    window: ContextWindow,
+    strategy: TruncationStrategy,
+    block: int,
 ) -> Steps[Fitted]:
     """Find by halving how few turns must go; the rendered prompt itself is measured each time."""
     order = drop_order(Turns.of(request.messages), strategy)
     reserve = reserve_for(window.tokens, request.sampling.max_tokens)
     limit = window.tokens - reserve
-    fewest, most = 0, len(order)
-    best = yield from _without(backend, request, order, most)
+    best = yield from _without(backend, request, order, len(order))
     if best.measured is not None and best.measured.count.tokens > limit:
         raise ContextOverflowError(
             f"the instructions and the last question alone have {best.measured.count.tokens} "
@@ -101,13 +137,15 @@ def _fit_measured(
             window=window.tokens,
             reserve=reserve,
         )
-    while most - fewest > 1:
+    steps = range(block, len(order), block)
+    fewest, most = 0, len(steps)
+    while fewest < most:
         middle = (fewest + most) // 2
-        fitted = yield from _without(backend, request, order, middle)
+        fitted = yield from _without(backend, request, order, steps[middle])
         if fitted.measured is not None and fitted.measured.count.tokens <= limit:
             best, most = fitted, middle
         else:
-            fewest = middle
+            fewest = middle + 1
     return best
 
 
@@ -115,9 +153,14 @@ def _without(
     backend: Backend, request: ChatRequest, order: tuple[tuple[int, ...], ...], count: int
 ) -> Steps[Fitted]:
     """Leave out the first turns of an order, and measure the rest."""
-    dropped = tuple(sorted(place for turn in order[:count] for place in turn))
-    kept = tuple(
-        message for place, message in enumerate(request.messages) if place not in set(dropped)
-    )
-    shorter = replace(request, messages=kept)
+    shorter, dropped = _shortened(request, order, count)
     return Fitted(shorter, (yield from measure(backend, shorter)), dropped)
+
+
+def _shortened(
+    request: ChatRequest, order: tuple[tuple[int, ...], ...], count: int
+) -> tuple[ChatRequest, tuple[int, ...]]:
+    """Return a request without the first turns of an order, and the places that are missing."""
+    gone = {place for turn in order[:count] for place in turn}
+    kept = tuple(message for place, message in enumerate(request.messages) if place not in gone)
+    return replace(request, messages=kept), tuple(sorted(gone))

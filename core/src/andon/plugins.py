@@ -12,7 +12,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -221,11 +221,24 @@ class Plugins:
     def price(self, backend: str, model: str) -> Price | None:
         """Return what a model costs, or None where no plugin knows.
 
-        A plugin that raises is reported and passed over.
+        Plugins that were handed over in code are asked before installed ones. One that raises is
+        reported and passed over.
         """
+        price = self.price_in_code(backend, model)
+        if price is not None:
+            return price
         self._load_all()
-        price: Price | None = self._first_answer("andon_price", backend, model)
-        return price
+        found = self._first_answer(
+            "andon_price", backend, model, wanted=lambda info: bool(info.distribution)
+        )
+        return _from(found, "an installed plugin")
+
+    def price_in_code(self, backend: str, model: str) -> Price | None:
+        """Return what a model costs by a plugin that was handed over in code, or None."""
+        found = self._first_answer(
+            "andon_price", backend, model, wanted=lambda info: not info.distribution
+        )
+        return _from(found, "a plugin handed over in code")
 
     def model_profile(self, backend: str, model: str) -> ModelProfile | None:
         """Return what plugins know of what a model accepts, or None where they know nothing.
@@ -427,3 +440,8 @@ def _explain(error: Exception) -> str:
 
 def _kind(hook: str) -> str:
     return hook.removeprefix("andon_register_").removesuffix("s").replace("_", " ")
+
+
+def _from(price: Price | None, origin: str) -> Price | None:
+    """Return a price that says where it comes from."""
+    return price if price is None or price.source else replace(price, source=origin)

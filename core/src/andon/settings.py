@@ -74,6 +74,8 @@ class Settings:
     :param warning_threshold: share of a budget at which to warn, from 0 to 1.
     :param time_zone: the zone whose midnight begins a day; the machine's own where None.
     :param truncation: what is left out of a chat that does not fit its model's context window.
+    :param truncation_block: how many turns are left out at a time. More than one leaves the
+        beginning of a chat, which providers cache, the same for some turns.
     :param unknown_price: what to do about a model whose price nobody knows: ``"refuse"``, take
         the ``"highest_known"`` price, or ``"allow"`` it.
     :param ledger_failure: what to do while the ledger cannot be reached: ``"refuse"`` requests
@@ -104,6 +106,7 @@ class Settings:
     warning_threshold: float = 0.8
     time_zone: str | None = None
     truncation: TruncationStrategy = TruncationStrategy.ERROR
+    truncation_block: int = 1
     unknown_price: Literal["refuse", "highest_known", "allow"] = "refuse"
     ledger_failure: Literal["refuse", "allow"] = "refuse"
     ledger: str | None = None
@@ -117,6 +120,10 @@ class Settings:
     routing: dict[str, Any] = field(default_factory=dict)
     observers: tuple[str, ...] = ()
     disable_plugins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.truncation_block < 1:
+            raise SettingsError(f"truncation_block must be 1 or more, not {self.truncation_block}")
 
 
 def load(
@@ -246,6 +253,12 @@ def _plain_flag(value: Any) -> bool:
     return value
 
 
+def _plain_count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    return value
+
+
 def _plain_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -262,6 +275,7 @@ _PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "routing": _plain_table,
     "observers": _plain_names,
     "drop_unsupported": _plain_flag,
+    "truncation_block": _plain_count,
     "ledger": _plain_text,
     "prices_file": _plain_text,
 }

@@ -17,6 +17,7 @@ from andon.chat import Sampling
 if TYPE_CHECKING:
     from andon.backends import Backend
     from andon.budget.ledger import Ledger
+    from andon.context.counting import CountTools
     from andon.events import Event
     from andon.messages import ChatMessage
     from andon.privacy.egress import EgressPolicy
@@ -79,6 +80,7 @@ class ModelProfile:
     :param system_role: the role of instructions at OpenAI-style endpoints.
     :param context_window: most tokens of prompt and answer together.
     :param max_output_tokens: most tokens of one answer.
+    :param image_tokens: most tokens that one image in a message is charged as.
     :param as_of: the day on which this held, as ``YYYY-MM-DD``.
     :param source: where it is written, for people.
     """
@@ -98,6 +100,7 @@ class ModelProfile:
     system_role: str | None = None
     context_window: int | None = None
     max_output_tokens: int | None = None
+    image_tokens: int | None = None
     as_of: str = ""
     source: str = ""
 
@@ -108,6 +111,8 @@ class BackendContext:
 
     :param options: the backend's own settings, from ``[endpoints.NAME]`` or ``endpoints=``.
     :param offline: nothing may leave the machine, a model's download included.
+    :param no_relay: a near server that passes a model's requests on to a distant one must not be
+        asked for that model.
     :param find_card: the model card for a name, or None.
     :param cards: all model cards; importing every plugin, so for listings and error messages.
     :param chat_templates: the chat templates that plugins offer, likewise.
@@ -118,6 +123,7 @@ class BackendContext:
 
     options: Mapping[str, Any] = field(default_factory=dict)
     offline: bool = True
+    no_relay: bool = True
     find_card: Callable[[str], ModelCard | None] = lambda name: None
     cards: Callable[[], Sequence[ModelCard]] = lambda: ()
     chat_templates: Callable[[], Sequence[ChatTemplateSpec]] = lambda: ()
@@ -177,12 +183,15 @@ class TokenizerSpec:
     :param create: makes the tokenizer; called once, at its first use.
     :param models: glob patterns of ``backend:model``; the longest that matches wins.
     :param exact: whether its ids are those of the model itself.
+    :param count_tools: counts the tokens that tools take as the provider writes them, given a
+        count of texts; it returns None for what it does not know. None counts their JSON.
     """
 
     name: str
     create: Callable[[], Tokenizer]
     models: tuple[str, ...]
     exact: bool
+    count_tools: CountTools | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,9 +252,16 @@ class Price:
     :param output: tokens of the answer, reasoning included.
     :param cached_input: tokens of the prompt read from a cache; as ``input`` where None.
     :param cache_write: tokens of the prompt written to a cache; as ``input`` where None.
+    :param image_input: tokens of the prompt that stand for images; as ``input`` where None.
+    :param audio_input: tokens of the prompt that stand for sound; as ``input`` where None.
     :param reasoning: tokens of the answer spent on reasoning; as ``output`` where None.
+    :param image_output: tokens of the answer that stand for images; as ``output`` where None.
+    :param audio_output: tokens of the answer that stand for sound; as ``output`` where None.
     :param long_context: what all tokens of a request cost whose prompt is longer than usual.
-    :param as_of: the day on which the price held, as ``YYYY-MM-DD``.
+    :param batch: what all tokens cost in a batch; as usual where None.
+    :param valid_from: the first day on which the price holds, as ``YYYY-MM-DD``; always where
+        empty.
+    :param as_of: the day on which the price was known to hold, as ``YYYY-MM-DD``.
     :param source: where the price comes from, for people.
     """
 
@@ -253,8 +269,14 @@ class Price:
     output: Decimal
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    image_input: Decimal | None = None
+    audio_input: Decimal | None = None
     reasoning: Decimal | None = None
+    image_output: Decimal | None = None
+    audio_output: Decimal | None = None
     long_context: tuple[LongContextPrice, ...] = ()
+    batch: Price | None = None
+    valid_from: str = ""
     as_of: str = ""
     source: str = ""
 

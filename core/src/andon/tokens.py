@@ -24,11 +24,13 @@ class TokenCount:
     :param tokens: how many.
     :param exactness: how far the number can be trusted.
     :param method: what counted, for people.
+    :param error: share by which an estimate may be wrong, from 0 on.
     """
 
     tokens: int
     exactness: Exactness
     method: str
+    error: float = 0.0
 
 
 def upper_bound(text: str) -> int:
@@ -63,4 +65,12 @@ class Tokenizer(Protocol):
 
     def decode(self, tokens: list[int]) -> str:
         """Return the text of the tokens."""
+        ...
+
+
+class PromptTokenizer(Tokenizer, Protocol):
+    """A tokenizer that also reads prompts, in which control tokens are meant."""
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Return the ids of a piece of a prompt, its control tokens each as one."""
         ...

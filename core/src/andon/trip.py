@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from andon.answer import Answer
 from andon.chat import Attempt, ChatDelta, ChatRequest, Failover, Usage
-from andon.context import ContextManager, TruncationStrategy
+from andon.context import Calibrations, ContextManager, TruncationStrategy
 from andon.effects import Emit, Steps, Tell, clock
 from andon.errors import AndonError, BackendError, RequestTimeout
 from andon.events import AnswerContinued, AttemptFailed
@@ -33,6 +33,8 @@ class House:
     :param find_manager: gives a model's context manager by backend and model, or None where
         nobody knows its window.
     :param health: knows which models failed lately.
+    :param calibrations: what models' own counts have taught about the size of prompts.
+    :param truncation_block: how many turns of a chat that is too long are left out at a time.
     """
 
     find_backend: Callable[[str], BackendSpec]
@@ -42,6 +44,8 @@ class House:
     profiles: ProfileTable = field(default_factory=ProfileTable)
     find_manager: Callable[[str, str], ContextManager | None] = lambda backend, model: None
     health: HealthBoard = field(default_factory=HealthBoard)
+    calibrations: Calibrations = field(default_factory=Calibrations)
+    truncation_block: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,7 @@ class Workplace:
             router=_find_router(settings.routing, plugins),
             profiles=profiles,
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
+            truncation_block=settings.truncation_block,
         )
 
     def _context(self, spec: BackendSpec) -> BackendContext:
@@ -214,11 +215,11 @@ def _price_table(settings: Settings, plugins: Plugins, prices: Mapping[str, Pric
 def _find_manager(
     profiles: ProfileTable, plugins: Plugins, backend: str, model: str
 ) -> ContextManager | None:
-    window = profiles.find(backend, model).context_window
-    if window is None:
+    profile = profiles.find(backend, model)
+    if profile.context_window is None:
         return None
-    counter = counter_for(f"{backend}:{model}", plugins.tokenizers())
-    return ContextManager(ContextWindow(window), counter)
+    counter = counter_for(f"{backend}:{model}", plugins.tokenizers(), profile.image_tokens)
+    return ContextManager(ContextWindow(profile.context_window), counter)
 
 
 def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:

@@ -210,20 +210,20 @@ def test_what_settings_say_of_money(tmp_path: Path) -> None:
         match = { team = "a" }
         [prices."paid:other"]
         input = "1"
-        output = "20"
+        output = "200"
         """
     )
     from andon.settings import load
 
     settings = load(directory=tmp_path, user_file=tmp_path / "none", environment={})
-    paid = plugin_with(locality=Locality.PUBLIC, paid=answering(10_000))
+    paid = plugin_with(locality=Locality.PUBLIC, paid=answering(7_000))
     client = Client(discover=False, plugins=[paid], settings=settings)
-    assert client.price("paid:unheard-of").output == 20
+    assert client.price("paid:unheard-of").output == 200
     assert client.breaker.config.budgets["team"].limit_usd == Decimal("1.50")
-    client.chat("paid:unheard-of", "x", max_tokens=10_000, labels={"team": "a"})
+    client.chat("paid:unheard-of", "x", max_tokens=7_000, labels={"team": "a"})
     [_, team] = client.breaker.report().budgets
     assert (team.name, team.limit_usd) == ("team", Decimal("1.5"))
-    assert team.used_usd == Decimal("0.200001")
+    assert team.used_usd == Decimal("1.40003")
 
 
 def test_an_unknown_price_is_refused_before_anything_is_sent() -> None:

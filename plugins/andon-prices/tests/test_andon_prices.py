@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import andon_prices
-from andon import Client, Locality, TokenPricing, Usage
+from andon import Client, Locality, Price, TokenPricing, Usage
 from andon.testing import ScriptedBackend, plugin_with
 from andon_prices import PROVIDERS, andon_price
 from andon_prices.table import find
@@ -39,6 +39,36 @@ def test_a_known_model() -> None:
 )
 def test_what_is_not_there_is_unknown_and_never_guessed(backend: str, model: str) -> None:
     assert andon_price(backend, model) is None
+
+
+def test_images_and_sound_have_their_own_prices() -> None:
+    sound = andon_price("openai", "gpt-audio")
+    images = andon_price("google-vertex", "gemini-2.5-flash-image")
+    assert sound is not None
+    assert images is not None
+    assert (sound.input, sound.audio_input, sound.audio_output) == (Decimal("2.5"), 32, 64)
+    assert (images.output, images.image_output) == (Decimal("2.5"), 30)
+
+
+def test_andons_own_table_agrees() -> None:
+    """The few prices that andon knows by itself are those of the wide table, today and later."""
+    from andon.pricing.built_in import BUILT_IN
+
+    for name, priced in BUILT_IN.items():
+        backend, _, model = name.partition(":")
+        for day in ("2025-01-01", "2026-11-22", "2027-02-01"):
+            rows = [priced] if isinstance(priced, Price) else list(priced)
+            ours = max((r for r in rows if r.valid_from <= day), key=lambda row: row.valid_from)
+            moment = datetime.fromisoformat(f"{day}T12:00:00+00:00")
+            theirs = find(PROVIDERS[backend], model, moment)
+            assert theirs is not None, name
+            rates = ("input", "output", "cached_input", "cache_write")
+            assert [getattr(ours, rate) for rate in rates] == [
+                getattr(theirs, rate) for rate in rates
+            ], (name, day)
+            assert [tier.above for tier in ours.long_context] == [
+                tier.above for tier in theirs.long_context
+            ], (name, day)
 
 
 def test_a_region_has_its_own_price() -> None:

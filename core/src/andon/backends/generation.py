@@ -19,19 +19,22 @@ class Watch:
     :param cancelled: whether nobody wants the answer any more; None where nobody can say so.
     :param clock: the time in seconds.
     :param deadline: the time at which the answer must be there, or None.
+    :param first_by: the time at which its first token must be there, or None.
     """
 
-    __slots__ = ("_cancelled", "_clock", "_deadline", "fired")
+    __slots__ = ("_cancelled", "_clock", "_deadline", "_whole", "fired")
 
     def __init__(
         self,
         cancelled: Callable[[], bool] | None,
         clock: Callable[[], float],
         deadline: float | None,
+        first_by: float | None = None,
     ) -> None:
         self._cancelled = cancelled
         self._clock = clock
-        self._deadline = float("inf") if deadline is None else deadline
+        self._whole = float("inf") if deadline is None else deadline
+        self._deadline = self._whole if first_by is None else min(first_by, self._whole)
         #: Whether the engine was told to stop.
         self.fired = False
 
@@ -40,6 +43,10 @@ class Watch:
         if self._clock() >= self._deadline or (self._cancelled is not None and self._cancelled()):
             self.fired = True
         return self.fired
+
+    def note_first_token(self) -> None:
+        """Note that the first token is there: from now on only the whole answer is waited for."""
+        self._deadline = self._whole
 
     @property
     def remaining(self) -> float | None:

@@ -311,6 +311,7 @@ def _follow(work: Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]
         for delta in decoder.feed(data):
             work.note(delta)
             yield delta
+        work.check_patience()
         if decoder.done:
             reply.expect_end()
     for delta in work.ended(decoder):
@@ -330,6 +331,7 @@ async def _afollow(work: Work, reply: AsyncHTTPResponse) -> AsyncGenerator[ChatD
             for delta in decoder.feed(data):
                 work.note(delta)
                 yield delta
+            work.check_patience()
             if decoder.done:
                 reply.expect_end()
     for delta in work.ended(decoder):

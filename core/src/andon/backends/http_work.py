@@ -10,7 +10,13 @@ from urllib.parse import urljoin, urlsplit
 
 from andon.backends.http_options import HTTPOptions
 from andon.chat import ChatDelta, ChatRequest
-from andon.errors import BackendError, ServerError, StreamInterrupted, TransportError
+from andon.errors import (
+    BackendError,
+    RequestTimeout,
+    ServerError,
+    StreamInterrupted,
+    TransportError,
+)
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, StreamDecoder
 from andon.wire.retry import RetryBudget, RetryPolicy, parse_retry_after
 
@@ -58,10 +64,12 @@ class Work:
         self._request = request
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._timeouts = _as_patient(facts.options.timeouts, request)
+        self._heard = 0.0
         self._retries = 0
         self._calls = 0
         self._texts: list[str] = []
-        self._started = False
+        self._started = self._news = False
         self._next: HTTPCall | None = None
         self._ended: StreamDecoder | None = None
         #: What to send next, or None where the answer is complete.
@@ -98,18 +106,36 @@ class Work:
 
     def start(self) -> Timeouts:
         """Return how long the next attempt may take."""
-        timeouts = self._facts.options.timeouts
+        # Each attempt has its own time until the first token.
+        self._heard = time.monotonic()
         if self._deadline is None:
-            return timeouts
-        return replace(timeouts, total=self._timeout, deadline=self._deadline)
+            return self._timeouts
+        return replace(self._timeouts, total=self._timeout, deadline=self._deadline)
 
     # -- Reading ------------------------------------------------------------------------------
 
     def note(self, delta: ChatDelta) -> None:
         """Note a piece that the caller gets; from now on nothing is sent again."""
-        self._started = True
+        self._started = self._news = True
         if delta.text:
             self._texts.append(delta.text)
+
+    def check_patience(self) -> None:
+        """Take note that bytes have come; raise where they bring no token for too long.
+
+        :raises RequestTimeout: the connection lives, but that is all.
+        """
+        now = time.monotonic()
+        if self._news:
+            self._heard, self._news = now, False
+            return
+        limit = self._timeouts.stall if self._started else self._timeouts.first_byte
+        if limit is not None and now - self._heard > limit:
+            raise self.named(
+                RequestTimeout(
+                    f"{self._where()} shows signs of life, but no token came for {limit:g} s"
+                )
+            )
 
     def decoder(self, status: int, headers: Mapping[str, str]) -> StreamDecoder | None:
         """Return what reads the reply as a stream, or None where it must be read whole."""
@@ -294,3 +320,17 @@ class Work:
             f"{self._where()} answered {reply.status} ({kind}) with what is no answer of a model: "
             f"{text[:200]!r}. Is base_url right, and no proxy's page in between?",
         )
+
+
+def _as_patient(timeouts: Timeouts, request: ChatRequest | None) -> Timeouts:
+    """Return the endpoint's timeouts, made shorter where the caller is less patient."""
+    patience = None if request is None else request.patience
+    if patience is None or (patience.first_token is None and patience.stall is None):
+        return timeouts
+    limits = {"first_byte": patience.first_token, "stall": patience.stall}
+    shorter = {
+        name: limit if (usual := getattr(timeouts, name)) is None else min(limit, usual)
+        for name, limit in limits.items()
+        if limit is not None
+    }
+    return replace(timeouts, **shorter)

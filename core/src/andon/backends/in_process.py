@@ -113,7 +113,7 @@ class InProcessBackend:
         :raises ServerError: the engine failed.
         :raises ClientClosedError: the backend was closed.
         """
-        watch = self._watch(timeout)
+        watch = self._watch(request, timeout)
         model = self._model(request.model)
         prompt = model.prompt(request)
         self._check_thread(model, request)
@@ -133,7 +133,7 @@ class InProcessBackend:
         The engine is free again when ``aclose`` returns. Errors are those of :meth:`stream`.
         """
         relay: Relay[ChatDelta] = Relay(asyncio.get_running_loop())
-        watch = self._watch(timeout, lambda: relay.cancelled)
+        watch = self._watch(request, timeout, lambda: relay.cancelled)
         model = self._by_name.get(request.model)
         if model is None:
             model = await asyncio.to_thread(self._model, request.model)
@@ -194,6 +194,7 @@ class InProcessBackend:
         answer, thread = Answer(prompt, options, watch), threading.get_ident
         with closing(model.generate(prompt.tokens, options)) as tokens:
             for delta in answer.read(tokens):
+                watch.note_first_token()
                 yield delta
                 ticket.thread = thread()
         if watch.late and watch.fired:
@@ -262,9 +263,16 @@ class InProcessBackend:
                 "another thread or AsyncClient"
             )
 
-    def _watch(self, timeout: float | None, cancelled: Callable[[], bool] | None = None) -> Watch:
-        deadline = None if timeout is None else self._clock() + timeout
-        return Watch(cancelled, self._clock, deadline)
+    def _watch(
+        self,
+        request: ChatRequest,
+        timeout: float | None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Watch:
+        now, first_token = self._clock(), request.patience.first_token
+        deadline = None if timeout is None else now + timeout
+        first_by = None if first_token is None else now + first_token
+        return Watch(cancelled, self._clock, deadline, first_by)
 
     def _timeout(self, request: ChatRequest, why: str) -> RequestTimeout:
         return RequestTimeout(

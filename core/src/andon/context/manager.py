@@ -6,8 +6,13 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from andon.chat import Tool
-from andon.context.counting import ChatCounter
-from andon.context.truncation import Truncation, TruncationStrategy, truncate
+from andon.context.counting import IMAGE_TOKENS, ChatCounter
+from andon.context.truncation import (
+    Truncation,
+    TruncationStrategy,
+    truncate,
+    truncate_prompt,
+)
 from andon.context.window import ContextWindow
 from andon.errors import ConfigurationError
 from andon.messages import Messages, as_messages
@@ -48,6 +53,7 @@ class ContextManager:
         *,
         strategy: TruncationStrategy | str = TruncationStrategy.SLIDING_WINDOW,
         output_reserve: int | None = None,
+        block: int = 1,
         tokenizers: Sequence[TokenizerSpec] | None = None,
     ) -> ContextManager:
         """Return a manager for a model that andon knows by name.
@@ -56,6 +62,7 @@ class ContextManager:
         :param strategy: what is left out of a chat that is too long.
         :param output_reserve: tokens kept free for the answer; 4096, or a quarter of a smaller
             window, where None.
+        :param block: how many turns are left out at a time.
         :param tokenizers: what can count; installed plugins are asked where None.
         :raises ConfigurationError: nobody knows the model's context window.
         """
@@ -72,7 +79,8 @@ class ContextManager:
             from andon.plugins import Plugins
 
             tokenizers = Plugins().tokenizers()
-        return cls(window, counter_for(model, tokenizers), strategy=strategy)
+        counter = counter_for(model, tokenizers, profile.image_tokens)
+        return cls(window, counter, strategy=strategy, block=block)
 
     def count(self, messages: Messages, tools: Iterable[Tool] = ()) -> TokenCount:
         """Return the size of a chat."""
@@ -93,7 +101,16 @@ class ContextManager:
         :raises ContextOverflowError: what must be kept does not fit; or the chat is too long, and
             the strategy is to say so.
         """
-        chat = as_messages(messages)
+        chat, tools = as_messages(messages), tuple(tools)
+        if self.counter.renders:
+            return truncate_prompt(
+                chat,
+                lambda kept: self.counter.count(kept, tools).tokens,
+                self.window.available,
+                self.strategy,
+                window=self.window.tokens,
+                block=self._block,
+            )
         return truncate(
             chat,
             self.counter.costs(chat),
@@ -114,12 +131,16 @@ def reserve_for(window: int, max_tokens: int | None) -> int:
     return min(DEFAULT_OUTPUT_RESERVE, window // 4) if max_tokens is None else max_tokens
 
 
-def counter_for(model: str, tokenizers: Sequence[TokenizerSpec]) -> ChatCounter:
+def counter_for(
+    model: str, tokenizers: Sequence[TokenizerSpec], image_tokens: int | None = None
+) -> ChatCounter:
     """Return the best counter for a model: the tokenizer with the longest pattern that matches.
 
     :param model: the model's name, with or without ``backend:`` before it.
     :param tokenizers: what there is.
+    :param image_tokens: most tokens that one image is charged as, where that is known.
     """
+    images = image_tokens or IMAGE_TOKENS
     name = model.lower()
     names = {name, name.partition(":")[2], name.rpartition("/")[2]}
     found = [
@@ -129,11 +150,17 @@ def counter_for(model: str, tokenizers: Sequence[TokenizerSpec]) -> ChatCounter:
         if any(fnmatchcase(candidate, pattern) for candidate in names if candidate)
     ]
     if not found:
-        return ChatCounter()
+        return ChatCounter(image_tokens=images)
     spec = max(found, key=lambda entry: entry[0])[1]
     try:
         tokenizer = spec.create()
     except ConfigurationError:
         # Its files are not there. The bound holds without them, and the count says what it is.
-        return ChatCounter()
-    return ChatCounter(tokenizer, exact=spec.exact, name=spec.name)
+        return ChatCounter(image_tokens=images)
+    return ChatCounter(
+        tokenizer,
+        exact=spec.exact,
+        name=spec.name,
+        count_tools=spec.count_tools,
+        image_tokens=images,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -98,6 +98,67 @@ def truncate(
         tokens=total,
         dropped=tuple(sorted(dropped)),
         dropped_tokens=sum(costs[place] for place in dropped),
+    )
+
+
+def truncate_prompt(
+    messages: Sequence[ChatMessage],
+    count: Callable[[Sequence[ChatMessage]], int],
+    limit: int,
+    strategy: TruncationStrategy,
+    *,
+    window: int = 0,
+    block: int = 1,
+) -> Truncation:
+    """Leave out as few turns as it takes, the prompt itself being counted each time.
+
+    The size of a prompt is not the sum of its messages' sizes, so what is kept has been counted as
+    it stands. It is found by halving: the prompt is counted about log2(turns) times.
+
+    :param messages: the chat.
+    :param count: counts the prompt of what is kept.
+    :param limit: most tokens that may be kept.
+    :param strategy: which turns go first.
+    :param window: size of the context window in tokens, for the error.
+    :param block: leave out this many turns at a time; see :func:`truncate`.
+    :raises ContextOverflowError: what must be kept does not fit.
+    """
+    whole = tuple(messages)
+    total = count(whole)
+    if total <= limit:
+        return Truncation(messages=whole, tokens=total)
+    order = drop_order(Turns.of(messages), strategy)
+    steps = [*range(block, len(order), block), len(order)] if order else []
+    best = _without(whole, order, steps[-1], total, count) if steps else None
+    if best is None or best.tokens > limit:
+        raise _too_long(best.tokens if best else total, limit, window, strategy)
+    fewest, most = 0, len(steps) - 1
+    while fewest < most:
+        middle = (fewest + most) // 2
+        kept = _without(whole, order, steps[middle], total, count)
+        if kept.tokens <= limit:
+            best, most = kept, middle
+        else:
+            fewest = middle + 1
+    return best
+
+
+def _without(
+    messages: tuple[ChatMessage, ...],
+    order: Sequence[tuple[int, ...]],
+    number: int,
+    total: int,
+    count: Callable[[Sequence[ChatMessage]], int],
+) -> Truncation:
+    """Leave out the first turns of an order, and count what is left."""
+    gone = {place for turn in order[:number] for place in turn}
+    kept = tuple(message for place, message in enumerate(messages) if place not in gone)
+    tokens = count(kept)
+    return Truncation(
+        messages=kept,
+        tokens=tokens,
+        dropped=tuple(sorted(gone)),
+        dropped_tokens=max(total - tokens, 0),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from andon.errors import EgressBlocked, PrivacyViolation
 from andon.privacy.egress import EgressPolicy
+from andon.privacy.kernel import is_enforced
 
 _FAMILIES = {
     family
@@ -32,8 +33,12 @@ _lock = threading.Lock()
 _armed: dict[object, EgressPolicy] = {}
 _installed = False
 
-#: The one program that andon starts by itself: it renders templates, and opens nothing.
-_OWN_PROGRAM = Path(__file__).parent.parent / "templates" / "sandbox_worker.py"
+#: The programs that andon starts by itself. One renders templates and opens nothing, the other
+#: connects what it is asked to, to what this policy allows.
+_OWN_PROGRAMS = {
+    str(Path(__file__).parent.parent / "templates" / "sandbox_worker.py"),
+    str(Path(__file__).with_name("kernel_helper.py")),
+}
 
 
 class GuardLease:
@@ -57,7 +62,7 @@ def arm(policy: EgressPolicy | None = None) -> GuardLease:
     :raises PrivacyViolation: uvloop is loaded, whose connections the guard would not see.
     """
     global _installed  # noqa: PLW0603  a hook belongs to the process, and cannot be taken off
-    if "uvloop" in sys.modules:
+    if "uvloop" in sys.modules and not is_enforced():
         raise PrivacyViolation(_UVLOOP)
     with _lock:
         if not _installed:
@@ -130,16 +135,21 @@ def _check_name(policy: EgressPolicy, arguments: Sequence[Any]) -> None:
 
 def _check_program(_: EgressPolicy, arguments: Sequence[Any]) -> None:
     command = arguments[1] if len(arguments) > 1 else ()
-    if not (isinstance(command, list) and str(_OWN_PROGRAM) in map(str, command)):
+    own = isinstance(command, list) and len(command) > 2 and command[2] in _OWN_PROGRAMS
+    # Isolated, so that nothing in the environment is imported into it.
+    if not (own and [arguments[0], *command[:2]] == [sys.executable, sys.executable, "-I"]):
         raise PrivacyViolation(f"the program {arguments[0]!r}, which could send what it likes")
 
 
 def _check_import(_: EgressPolicy, arguments: Sequence[Any]) -> None:
-    if arguments[0] == "uvloop":
+    if arguments[0] == "uvloop" and not is_enforced():
         raise PrivacyViolation(_UVLOOP)
 
 
-_UVLOOP = "uvloop connects without telling Python; use asyncio's own event loop"
+_UVLOOP = (
+    "uvloop connects without telling Python; use asyncio's own event loop, or a layer in the "
+    "kernel: andon sovereign -- COMMAND"
+)
 
 _CHECKS: Mapping[str, Callable[[EgressPolicy, tuple[Any, ...]], None]] = {
     "socket.__new__": _check_socket,

@@ -41,6 +41,15 @@ def locality_of(
     return Locality.LOCAL if host.lower() == "localhost" or _is_address(host) else Locality.PRIVATE
 
 
+def is_near(base_url: str, policy: EgressPolicy) -> bool:
+    """Return whether a URL is on this machine, or where the operator lists it."""
+    try:
+        policy.check_url(base_url)
+    except PrivacyViolation:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is this machine, by its address or as ``localhost``.
 

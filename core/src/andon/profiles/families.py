@@ -15,6 +15,8 @@ _ANTHROPIC = "platform.claude.com, API versioning and models overview; anthropic
 _GOOGLE = "cloud.google.com, Vertex AI, Gemini models; google-genai 3.4"
 _LITELLM = "litellm 1.109, model_prices_and_context_window"
 
+_IMAGES = "developers.openai.com, guide on images and vision"
+
 _CONFIG = "huggingface.co, the models' config.json"
 
 _MILLION = 1_048_576
@@ -30,6 +32,27 @@ FAMILIES: tuple[ModelProfile, ...] = (
         system_role="developer",
         as_of=_AS_OF,
         source=_OPENAI,
+    ),
+    ModelProfile(
+        models=("gpt-5*",),
+        context_window=400_000,
+        max_output_tokens=128_000,
+        as_of=_AS_OF,
+        source=_LITELLM,
+    ),
+    ModelProfile(
+        models=("o1*", "o3*", "o4-*"),
+        context_window=200_000,
+        max_output_tokens=100_000,
+        as_of=_AS_OF,
+        source=_LITELLM,
+    ),
+    ModelProfile(
+        models=("o1-mini*", "o1-preview*"),
+        context_window=128_000,
+        max_output_tokens=65_536,
+        as_of=_AS_OF,
+        source=_LITELLM,
     ),
     ModelProfile(
         models=("gpt-5.4*", "gpt-5.5*", "gpt-5.6*", "gpt-6*"),
@@ -61,6 +84,14 @@ FAMILIES: tuple[ModelProfile, ...] = (
         source=_LITELLM,
     ),
     ModelProfile(
+        models=("gpt-4-32k*",),
+        prefill=False,
+        reasoning_efforts=(),
+        context_window=32_768,
+        as_of=_AS_OF,
+        source=_LITELLM,
+    ),
+    ModelProfile(
         models=("gpt-3.5-turbo*",),
         context_window=16_385,
         max_output_tokens=4_096,
@@ -80,6 +111,32 @@ FAMILIES: tuple[ModelProfile, ...] = (
         as_of=_AS_OF,
         source=_LITELLM,
     ),
+    # What one image costs at most: tiles of 512 pixels and a base, or patches and a factor. Of a
+    # model that is not here, andon takes 10,000 tokens.
+    ModelProfile(
+        models=("gpt-4o*", "gpt-4.1", "gpt-4.1-2*", "gpt-4-turbo*"),
+        image_tokens=85 + 8 * 170,
+        as_of=_AS_OF,
+        source=_IMAGES,
+    ),
+    ModelProfile(
+        models=("gpt-4o-mini*",),
+        image_tokens=2_833 + 8 * 5_667,
+        as_of=_AS_OF,
+        source=_IMAGES,
+    ),
+    ModelProfile(
+        models=("gpt-4.1-mini*", "gpt-4.1-nano*", "gpt-5-mini*", "gpt-5-nano*", "o4-mini*"),
+        image_tokens=3_779,
+        as_of=_AS_OF,
+        source=_IMAGES,
+    ),
+    ModelProfile(
+        models=("gpt-5", "gpt-5-2*", "o1", "o1-2*", "o3", "o3-2*"),
+        image_tokens=75 + 8 * 150,
+        as_of=_AS_OF,
+        source=_IMAGES,
+    ),
     # The open weights are served by everybody, and take what their servers take.
     ModelProfile(
         models=("gpt-oss*", "*openai.gpt-oss*"),
@@ -94,6 +151,7 @@ FAMILIES: tuple[ModelProfile, ...] = (
         models=("*claude-*",),
         sampling=False,
         prefill=False,
+        image_tokens=4_784,
         context_window=1_000_000,
         max_output_tokens=128_000,
         as_of=_AS_OF,
@@ -113,6 +171,39 @@ FAMILIES: tuple[ModelProfile, ...] = (
         max_output_tokens=64_000,
         as_of=_AS_OF,
         source=_ANTHROPIC,
+    ),
+    ModelProfile(
+        models=(
+            "*claude-sonnet-4-0*",
+            "*claude-sonnet-4-2025*",
+            "*claude-opus-4-0*",
+            "*claude-opus-4-1*",
+            "*claude-opus-4-2025*",
+        ),
+        sampling=True,
+        prefill=True,
+        context_window=200_000,
+        max_output_tokens=32_000,
+        as_of=_AS_OF,
+        source=_ANTHROPIC,
+    ),
+    ModelProfile(
+        models=("*claude-2*", "*claude-v2*", "*claude-instant*"),
+        sampling=True,
+        prefill=True,
+        images=False,
+        tools=False,
+        reasoning_efforts=(),
+        context_window=100_000,
+        max_output_tokens=4_096,
+        as_of=_AS_OF,
+        source=_LITELLM,
+    ),
+    ModelProfile(
+        models=("*claude-2.1*",),
+        context_window=200_000,
+        as_of=_AS_OF,
+        source=_LITELLM,
     ),
     ModelProfile(
         models=("*claude-3-*",),
@@ -184,6 +275,12 @@ FAMILIES: tuple[ModelProfile, ...] = (
     ModelProfile(
         models=("llama-2-*", "codellama-2-*"),
         context_window=4_096,
+        as_of=_AS_OF,
+        source=_CONFIG,
+    ),
+    ModelProfile(
+        models=("llama-2-7b-32k*",),
+        context_window=32_768,
         as_of=_AS_OF,
         source=_CONFIG,
     ),

@@ -91,6 +91,10 @@ class CountedRouter:
             self._catch_up()
             return self._service(backend).seconds(now)
 
+    def close(self) -> None:
+        """Let go of what the store holds open."""
+        self._store.close()
+
     def option(self, candidate: Candidate, ask: Ask, now: float) -> Option:
         """Return a candidate as an option."""
         name = candidate.spec.name

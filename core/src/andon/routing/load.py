@@ -167,6 +167,10 @@ class LoadStore(Protocol):
         """Return how busy a backend is."""
         ...
 
+    def close(self) -> None:
+        """Let go of what it holds open."""
+        ...
+
 
 def rejected(plan: Plan, waits: Sequence[float], *, over_share: bool) -> Rejected:
     """Return the refusal where no option of a plan has room.

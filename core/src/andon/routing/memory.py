@@ -140,6 +140,9 @@ class MemoryLoad:
         self._tidy()
         return found
 
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
     # -- With the lock held -----------------------------------------------------------------
 
     def _choose(self, plan: Plan, ask: Ask) -> Option:

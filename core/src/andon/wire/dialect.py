@@ -151,7 +151,7 @@ class Dialect(Protocol):
         return None
 
     def slots(self) -> Query[int | None] | None:
-        """Return how to ask how many requests the server serves at a time, or None where one cannot.
+        """Return how to ask how many requests are served at a time, or None where one cannot.
 
         What is read is None where the server cannot tell at this moment.
         """

@@ -23,7 +23,7 @@ ENDPOINT = EndpointSpec(
     docs="https://docs.anyscale.com/llm/serving",
 )
 # Ray Serve runs vLLM and passes on the protocol, but not what stands beside it.
-QUIRKS = replace(VLLM, health_path=None, counting=None)
+QUIRKS = replace(VLLM, health_path=None, counting=None, slots=None)
 
 
 @hookimpl

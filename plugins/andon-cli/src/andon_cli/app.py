@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from andon.client import Client
+    from andon.settings import Settings
     from andon.specs import CommandSpec
 
 
@@ -31,11 +32,9 @@ class App:
         """
         from andon.budget.sqlite import default_url
         from andon.client import Client
-        from andon.settings import Settings, load
 
-        settings, ledger = Settings(), None
+        settings, ledger = self.settings(), None
         if self.discover:
-            settings = load()
             # Each command is a process of its own: in memory, a budget would begin anew with each.
             ledger = settings.ledger or default_url(os.environ)
         return Client(
@@ -45,6 +44,12 @@ class App:
             discover=self.discover,
             plugins=self.plugins,
         )
+
+    def settings(self) -> Settings:
+        """Return the settings, without making a client."""
+        from andon.settings import Settings, load
+
+        return load() if self.discover else Settings()
 
     def commands(self) -> dict[str, CommandSpec]:
         """Return the commands that plugins offer; imports every plugin."""

@@ -18,14 +18,18 @@ from andon.specs import LongContextPrice, Price
 #: What may follow a model's name without making it another model: its date and revision.
 _REVISION = re.compile(r"(-latest|[-@]\d{8}|-\d{4}-\d{2}-\d{2})?(-v\d+)?(:\d+)?")
 
-#: Classes of tokens that andon does not send or tell apart; a model that charges for them is
-#: known all the same.
+#: Andon's classes of tokens, and the table's. What else it prices (searches, pages, cached sound)
+#: andon does not send or tell apart; a model that charges for it is known all the same.
 _FIELDS = {
     "input": "input_mtok",
     "output": "output_mtok",
     "cached_input": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
-    "reasoning": "reasoning_mtok",
+    "image_input": "input_image_mtok",
+    "audio_input": "input_audio_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "image_output": "output_image_mtok",
+    "audio_output": "output_audio_mtok",
 }
 
 
@@ -92,7 +96,11 @@ def _price(
         output=known["output"],
         cached_input=known.get("cached_input"),
         cache_write=known.get("cache_write"),
+        image_input=known.get("image_input"),
+        audio_input=known.get("audio_input"),
         reasoning=known.get("reasoning"),
+        image_output=known.get("image_output"),
+        audio_output=known.get("audio_output"),
         long_context=long_context,
         source=f"genai-prices {version('genai-prices')}",
     )

@@ -1,15 +1,16 @@
-"""Budgets of many machines in one Redis or Valkey."""
+"""Budgets and queues of many machines in one Redis or Valkey."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from andon.hookspecs import hookimpl
-from andon.specs import LedgerSpec
+from andon.specs import LedgerSpec, RouterSpec
 
 if TYPE_CHECKING:
     from andon.budget import Ledger
+    from andon.routing import Router
 
 
 @hookimpl
@@ -23,3 +24,15 @@ def _create(url: str) -> Ledger:
     from andon_redis.ledger import RedisLedger
 
     return RedisLedger(url)
+
+
+@hookimpl
+def andon_register_routers() -> Iterable[RouterSpec]:
+    """Offer the strategy ``redis``: one of andon's own, its counts and queues shared."""
+    return [RouterSpec(name="redis", create=_create_router)]
+
+
+def _create_router(options: Mapping[str, Any]) -> Router:
+    from andon_redis.router import create_router
+
+    return create_router(options)

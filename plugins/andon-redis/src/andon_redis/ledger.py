@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 
 from andon.budget import Balance, Decision, Hold, Spending
-from andon.errors import LedgerError, SettingsError
+from andon.errors import LedgerError
+from andon_redis.address import connect
 from andon_redis.scripts import RESERVE, SETTLE
 
 #: Seconds to wait for the server.
@@ -38,26 +38,7 @@ class RedisLedger:
     waits = True
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._shown = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
-        query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-        self._prefix = "{" + query.pop("prefix", "andon") + "}:"
-        address = parts._replace(
-            scheme=parts.scheme.replace("valkey", "redis"),
-            query="&".join(f"{name}={value}" for name, value in query.items()),
-        ).geturl()
-        try:
-            self._server: Any = redis.Redis.from_url(
-                address,
-                socket_timeout=TIMEOUT,
-                socket_connect_timeout=TIMEOUT,
-                decode_responses=True,
-            )
-        except (ValueError, TypeError):
-            # Not the error's own text: it may repeat the password.
-            raise SettingsError(
-                f"a ledger in Redis is named as redis://host:6379/0, not {self._shown!r}"
-            ) from None
+        self._server, self._prefix, self._shown = connect(url, "ledger", TIMEOUT)
         self._reserve = self._server.register_script(RESERVE)
         self._settle = self._server.register_script(SETTLE)
 

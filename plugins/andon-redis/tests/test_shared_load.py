@@ -1,0 +1,299 @@
+"""Counts and queues that many processes share, at a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import andon_redis
+from andon import Client, Locality, Rejected, SettingsError
+from andon.backends import Backend
+from andon.errors import PluginWarning
+from andon.routing import Ask, Candidate, RouterConfig, SpilloverRouter
+from andon.selection import ModelRef
+from andon.specs import BackendContext, BackendSpec
+from andon.testing import ScriptedBackend, plugin_with
+from andon_redis.load import RedisLoad
+
+
+def _nothing(context: BackendContext) -> Backend:
+    raise NotImplementedError
+
+
+def one(name: str, locality: Locality = Locality.LOCAL, cost: int = 0) -> Candidate:
+    spec = BackendSpec(name=name, create=_nothing, locality=locality)
+    return Candidate(ModelRef(name, "m"), spec, cost)
+
+
+HOME = one("home")
+CLOUD = one("cloud", Locality.PUBLIC, 100)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("redis")
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Ready to accept connections" in line:
+            break
+    else:
+        pytest.fail("the server did not start")
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.wait(10)
+    process.stdout.close()
+
+
+@pytest.fixture
+def url(server: str, request: pytest.FixtureRequest) -> str:
+    return f"{server}?prefix={request.node.name}"
+
+
+Share = Callable[..., SpilloverRouter]
+
+
+@pytest.fixture
+def share(url: str) -> Iterator[Share]:
+    """Make routers that stand for processes: they share nothing but the server."""
+    stores = []
+
+    def make(lease: float = 15.0, **values: Any) -> SpilloverRouter:
+        store = RedisLoad(url, lease=lease, aging=values.get("aging", 10.0))
+        stores.append(store)
+        config = RouterConfig(**{"slots": {"home": 1}, "max_queue_depth": 3, **values})
+        return SpilloverRouter(config, store)
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what other threads and the server bring about."""
+    end = time.monotonic() + 20
+    pause = threading.Event()
+    while not true():
+        assert time.monotonic() < end
+        pause.wait(0.01)
+
+
+def test_two_processes_count_together(share: Share) -> None:
+    one_process, other = share(), share()
+    assert one_process.waits
+    first = one_process.admit([HOME], Ask(), 0.0)
+    second = other.admit([HOME], Ask(), 0.0)
+    third = one_process.admit([HOME], Ask(), 0.0)
+    assert first.turn is None and second.turn is not None and third.turn is not None
+    with pytest.raises(Rejected, match="home: no room") as raised:
+        other.admit([HOME], Ask(), 0.0)
+    assert raised.value.retry_after == pytest.approx(3.0)
+    assert (other.load("home").in_flight, other.load("home").waiting) == (3, 2)
+    # A place that is free in one process is taken in the other.
+    first.leave(1.0)
+    assert second.turn.wait(20)
+    assert not third.turn.come
+    second.leave(2.0)
+    second.leave(2.0)
+    assert third.turn.wait(20)
+    third.leave(3.0)
+    until(lambda: other.load("home").in_flight == 0)
+
+
+def test_a_turn_comes_to_a_task(share: Share) -> None:
+    one_process, other = share(), share()
+    first = one_process.admit([HOME], Ask(), 0.0)
+
+    async def ask() -> bool:
+        admission = await asyncio.to_thread(other.admit, [HOME], Ask(), 0.0)
+        assert admission.turn is not None
+        assert not await admission.turn.await_(0.01)
+        first.leave(1.0)
+        came = await admission.turn.await_(20)
+        admission.leave(2.0)
+        return came
+
+    assert asyncio.run(ask())
+
+
+def test_who_gives_up_leaves_the_queue(share: Share) -> None:
+    router = share()
+    first, second, third = (router.admit([HOME], Ask(), 0.0) for _ in range(3))
+    second.leave(1.0)
+    first.leave(1.0)
+    assert third.turn is not None and third.turn.wait(20)
+
+
+def test_the_rules_are_those_of_one_process(share: Share) -> None:
+    router = share(spillover_threshold=10, max_queue_depth=50, slots={"home": 4})
+    admissions = [router.admit([HOME, CLOUD], Ask(), 0.0) for _ in range(100)]
+    places = [admission.order[0] for admission in admissions]
+    assert places == [HOME] * 10 + [CLOUD] * 50 + [HOME] * 40
+    assert router.load("home").overloaded
+    assert router.load("home").flips == 1
+    with pytest.raises(Rejected):
+        router.admit([HOME, CLOUD], Ask(), 0.0)
+    for admission in admissions:
+        admission.leave(1.0, answered=False)
+    until(lambda: router.load("home").in_flight + router.load("cloud").in_flight == 0)
+    assert router.admit([HOME, CLOUD], Ask(), 2.0).order[0] == HOME
+    assert not router.load("home").overloaded
+
+
+def test_going_on_elsewhere(share: Share) -> None:
+    router = share()
+    first, second = (router.admit([HOME, CLOUD], Ask(), 0.0) for _ in range(2))
+    first.move(CLOUD, 1.0)
+    assert second.turn is not None and second.turn.wait(20)
+    until(lambda: router.load("cloud").in_flight == 1)
+    first.leave(2.0)
+    second.leave(2.0)
+    until(lambda: router.load("cloud").in_flight + router.load("home").in_flight == 0)
+
+
+def test_priorities_and_fair_shares_hold_between_processes(share: Share) -> None:
+    routers = [share(max_queue_depth=20) for _ in range(2)]
+    first = routers[0].admit([HOME], Ask(), 0.0)
+    asks = [
+        *(Ask(key="greedy") for _ in range(4)),
+        Ask(key="modest"),
+        Ask(key="urgent", priority=1),
+    ]
+    waiting = {
+        f"{ask.key}-{number}": routers[number % 2].admit([HOME], ask, 0.0)
+        for number, ask in enumerate(asks)
+    }
+    order = []
+    first.leave(1.0)
+    while waiting:
+
+        def came() -> list[str]:
+            return [name for name, one in waiting.items() if one.turn is not None and one.turn.come]
+
+        until(lambda: bool(came()))
+        (name,) = came()
+        order.append(name)
+        waiting.pop(name).leave(2.0)
+    assert order[0] == "urgent-5"
+    assert order.index("modest-4") <= 2
+    assert [name for name in order if name.startswith("greedy")] == [
+        f"greedy-{n}" for n in range(4)
+    ]
+
+
+def test_one_key_does_not_fill_the_queue(share: Share) -> None:
+    router = share(max_queue_depth=10)
+    with pytest.raises(Rejected, match="kept for others"):  # noqa: PT012
+        for _ in range(10):
+            router.admit([HOME], Ask(key="flood"), 0.0)
+    router.admit([HOME], Ask(key="other"), 0.0)
+
+
+def test_more_slots_let_more_in(share: Share) -> None:
+    router, other = share(), share()
+    other.admit([HOME], Ask(), 0.0)
+    waiting = router.admit([HOME], Ask(), 0.0)
+    other.set_slots("home", 2)
+    assert waiting.turn is not None and waiting.turn.wait(20)
+
+
+#: Takes the only slot and a place in the queue, says so, and waits to be killed.
+VICTIM = """
+import sys
+from andon.routing import Ask, RouterConfig, SpilloverRouter
+from andon.routing.spillover import place_of
+from andon.specs import Locality
+from andon_redis.load import RedisLoad
+
+store = RedisLoad(sys.argv[1], lease=float(sys.argv[2]))
+router = SpilloverRouter(RouterConfig(slots={"home": 1}, max_queue_depth=3), store)
+home = place_of("home", Locality.LOCAL)
+held = [router.admit([home], Ask(), 0.0) for _ in range(2)]
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_held_goes_to_the_next(url: str, share: Share) -> None:
+    router = share(lease=0.6)
+    command = [sys.executable, "-c", VICTIM, url, "0.6"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as victim:
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "held\n"
+        admission = router.admit([HOME], Ask(), 0.0)
+        assert admission.turn is not None
+        # As long as it lives it keeps what it has, lease after lease.
+        assert not admission.turn.wait(1.5)
+        victim.kill()
+    assert admission.turn.wait(20)
+    admission.leave(1.0)
+    until(lambda: router.load("home").in_flight == 0)
+
+
+def test_without_the_server_each_process_stands_alone() -> None:
+    store = RedisLoad("redis://:a-password@127.0.0.1:1/0")
+    router = SpilloverRouter(RouterConfig(slots={"home": 1}, max_queue_depth=2), store)
+    with pytest.warns(PluginWarning, match=r"redis://127\.0\.0\.1:1/0.*counts for itself") as told:
+        first = router.admit([HOME], Ask(), 0.0)
+    assert "a-password" not in str(told[0].message) + repr(store)
+    second = router.admit([HOME], Ask(), 0.0)
+    with pytest.raises(Rejected):
+        router.admit([HOME], Ask(), 0.0)
+    assert router.load("home").in_flight == 2
+    first.move(CLOUD, 1.0)
+    assert second.turn is not None and second.turn.come
+    router.set_slots("home", 3)
+    for admission in (first, second):
+        admission.leave(2.0)
+    assert router.load("home").in_flight == 0
+    router.close()
+
+
+def test_books_that_are_forgotten_end_their_threads(url: str) -> None:
+    before = set(threading.enumerate())
+    router = SpilloverRouter(RouterConfig(), RedisLoad(url))
+    router.admit([HOME], Ask(), 0.0).leave(0.0)
+    assert len(set(threading.enumerate()) - before) == 2
+    router.close()
+    until(lambda: not set(threading.enumerate()) - before)
+
+
+def test_settings_name_the_strategy_and_the_server(url: str) -> None:
+    plugins = [andon_redis, plugin_with(one=ScriptedBackend(["hello"]))]
+    routing = {"strategy": "redis", "url": url, "by": "least_busy", "lease": 5.0}
+    with Client(discover=False, plugins=plugins, routing=routing) as client:
+        assert client.chat("one:m", "hi").text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "routing.url"),
+        ({"url": "redis://host:6379/zero?db=x"}, "redis://host:6379/0"),
+        ({"url": "redis://host", "by": "chance"}, "in_order, spillover"),
+        ({"url": "redis://host", "lease": 0}, "routing.lease"),
+        ({"url": "redis://host", "depth": 3}, "no such option"),
+    ],
+)
+def test_settings_that_are_wrong(options: dict[str, Any], words: str) -> None:
+    (spec,) = andon_redis.andon_register_routers()
+    with pytest.raises(SettingsError, match=words):
+        spec.create(options)
