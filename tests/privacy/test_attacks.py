@@ -480,7 +480,10 @@ def _by(library: str, code: str) -> Any:
         _by("ftplib", "import ftplib; ftplib.FTP(FAR)"),
         _by("smtplib", "import smtplib; smtplib.SMTP(FAR)"),
         _by("socket", "import socket; socket.create_connection((FAR, 443))"),
-        _by("_socket", "import _socket; _socket.socket().connect((FAR, 443))"),
+        _by(
+            "_socket",
+            "import _socket\ns = _socket.socket()\ntry: s.connect((FAR, 443))\nfinally: s.close()",
+        ),
         _by("ssl", "import ssl; ssl.get_server_certificate((FAR, 443))"),
         _by("xmlrpc", "import xmlrpc.client as x; x.ServerProxy('http://' + FAR).a()"),
     ],

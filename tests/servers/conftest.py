@@ -61,12 +61,28 @@ def keyed_llama_server(demo_gguf: Path) -> Iterator[str]:
         yield url
 
 
-@contextlib.contextmanager
-def _llama_server(*arguments: object) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def spawn_llama_server(demo_gguf: Path) -> Callable[[], tuple[subprocess.Popen[str], str]]:
+    """Starts a llama-server that the caller ends; gives its process and its address."""
+    pytest.importorskip("xllamacpp")
+
+    def spawn() -> tuple[subprocess.Popen[str], str]:
+        process = _spawn(demo_gguf)
+        return process, _announced(process)
+
+    return spawn
+
+
+def _spawn(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, str(HERE / "run_llama_server.py"), *map(str, arguments)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+
+
+@contextlib.contextmanager
+def _llama_server(*arguments: object) -> Iterator[str]:
+    process = _spawn(*arguments)
     try:
         yield _announced(process)
     finally:

@@ -94,6 +94,11 @@ if TYPE_CHECKING:
     from andon.privacy import PrivacyTier as PrivacyTier
     from andon.response_stream import AsyncResponseStream as AsyncResponseStream
     from andon.response_stream import ResponseStream as ResponseStream
+    from andon.routing import Local as Local
+    from andon.routing import Reject as Reject
+    from andon.routing import RouterConfig as RouterConfig
+    from andon.routing import Spillover as Spillover
+    from andon.routing import SpilloverRouter as SpilloverRouter
     from andon.selection import BackendSelector as BackendSelector
     from andon.selection import CostTier as CostTier
     from andon.selection import LatencyTier as LatencyTier
@@ -144,6 +149,7 @@ _HOMES = {
     "pricing": "PriceTable TokenPricing",
     "privacy": "PrivacyTier",
     "response_stream": "AsyncResponseStream ResponseStream",
+    "routing": "Local Reject RouterConfig Spillover SpilloverRouter",
     "selection": "BackendSelector CostTier LatencyTier ServingBackend ThroughputTier",
     "settings": "Settings",
     "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "

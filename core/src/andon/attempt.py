@@ -114,10 +114,10 @@ def _attempt(
     """Ask once."""
     if candidate.spec.locality is not Locality.IN_PROCESS:
         # An engine in this process knows its model better than any table.
-        check_accepted(request, trip.house.profiles.find(candidate.spec.name, request.model))
+        check_accepted(request, trip.house.profiles.find(candidate.spec.family, request.model))
     backend = yield from create(candidate.spec)
     request, measured = yield from _fit(trip, candidate, backend, request, tight=tight)
-    price = trip.house.prices.price(candidate.spec.name, request.model, candidate.spec.locality)
+    price = trip.house.prices.price(candidate.spec.family, request.model, candidate.spec.locality)
     pricing = TokenPricing.from_price(price)
     calibration = _calibration(trip, candidate, request.model)
     request, bound = _bound(request, measured, pricing, calibration)
@@ -169,7 +169,7 @@ def _fit(
         backend,
         request,
         trip.order.truncation,
-        partial(trip.house.find_manager, candidate.spec.name, request.model),
+        partial(trip.house.find_manager, candidate.spec.family, request.model),
         tight=tight,
         block=trip.house.truncation_block,
         calibration=_calibration(trip, candidate, request.model),
@@ -190,7 +190,7 @@ def _fit(
 
 
 def _calibration(trip: Trip, candidate: Candidate, model: str) -> Calibration:
-    image_tokens = trip.house.profiles.find(candidate.spec.name, model).image_tokens
+    image_tokens = trip.house.profiles.find(candidate.spec.family, model).image_tokens
     return trip.house.calibrations.of(candidate.spec.name, model, image_tokens)
 
 

@@ -179,7 +179,7 @@ class _BaseClient:
         """
         [ref] = read_models(model)
         spec = self._place.find_backend(ref.backend)
-        return self._place.house.prices.price(spec.name, ref.model, spec.locality)
+        return self._place.house.prices.price(spec.family, ref.model, spec.locality)
 
     @property
     def breaker(self) -> CostCircuitBreaker:

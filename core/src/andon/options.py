@@ -116,7 +116,7 @@ def read_request(
     :raises InvalidRequestError: one of them has a wrong value.
     :raises TypeError: one of them is unknown.
     """
-    unknown = set(options) - set(RequestOptions.__annotations__)
+    unknown = options.keys() - RequestOptions.__annotations__.keys()
     if unknown:
         known = ", ".join(sorted(RequestOptions.__annotations__))
         raise TypeError(f"unknown options {sorted(unknown)}; the options are {known}")

@@ -166,7 +166,7 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
 
 
 def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:
-    known = trip.house.profiles.find(candidate.spec.name, candidate.ref.model).context_window
+    known = trip.house.profiles.find(candidate.spec.family, candidate.ref.model).context_window
     return not window or known is None or known > window
 
 
@@ -247,7 +247,7 @@ def _spent(trip: Trip) -> bool:
 def _window_of(trip: Trip, candidate: Candidate, error: AndonError) -> int:
     if isinstance(error, ContextOverflowError):
         return error.window
-    profile = trip.house.profiles.find(candidate.spec.name, candidate.ref.model)
+    profile = trip.house.profiles.find(candidate.spec.family, candidate.ref.model)
     return profile.context_window or 0
 
 

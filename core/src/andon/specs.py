@@ -144,6 +144,8 @@ class BackendSpec:
     :param aliases: other names that it answers to.
     :param summary: one line for people.
     :param models: a name to try, as in ``NAME:models[0]``, for help texts.
+    :param kind: the backend that a further endpoint of the settings stands for; prices and
+        profiles go by it. None is the backend itself.
     """
 
     name: str
@@ -153,6 +155,12 @@ class BackendSpec:
     aliases: tuple[str, ...] = ()
     summary: str = ""
     models: tuple[str, ...] = ()
+    kind: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The name by which prices and profiles go."""
+        return self.kind or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,11 +79,20 @@ class Workplace:
         """Return a backend's record, its locality as the settings make it."""
         spec = self._specs.get(name)
         if spec is None:
-            spec = self.plugins.backend(name)
+            spec = self._named(name)
             if spec.locate is not None:
                 spec = replace(spec, locality=spec.locate(self._context(spec)))
             self._specs[name] = spec
         return spec
+
+    def _named(self, name: str) -> BackendSpec:
+        """Return a plugin's record, or a copy of it for a further endpoint of the settings."""
+        kind = self.settings.endpoints.get(name, {}).get("backend", name)
+        if kind == name:
+            return self.plugins.backend(name)
+        if not isinstance(kind, str):
+            raise SettingsError(f"endpoints.{name}.backend must be the name of a backend")
+        return replace(self.plugins.backend(kind), name=name, kind=kind, aliases=())
 
     def create_backend(self, spec: BackendSpec) -> Backend:
         """Return the one backend of a record."""
@@ -177,6 +186,7 @@ class Workplace:
         options: dict[str, Any] = {}
         for name in (*spec.aliases, spec.name):
             options.update(self.settings.endpoints.get(name, {}))
+        options.pop("backend", None)
         return BackendContext(
             options=options,
             offline=self.settings.privacy is PrivacyTier.SOVEREIGN,
@@ -185,7 +195,7 @@ class Workplace:
             cards=self.plugins.model_cards,
             chat_templates=self.plugins.chat_templates,
             environment=self._environment,
-            find_profile=partial(self.house.profiles.find, spec.name),
+            find_profile=partial(self.house.profiles.find, spec.family),
             egress=self._egress,
         )
 

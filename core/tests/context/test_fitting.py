@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from andon import (
+    AsyncClient,
     BadRequestError,
     ChatMessage,
     ChatRequest,
@@ -19,7 +22,10 @@ from andon import (
     ModelProfile,
     ObserverSpec,
     PromptTooLongError,
+    Role,
+    Settings,
     TokenizerSpec,
+    TruncationStrategy,
     hookimpl,
 )
 from andon.events import ChatTruncated, Event
@@ -146,6 +152,58 @@ def test_without_one_the_provider_is_believed_and_asked_once_more() -> None:
     assert len(first.messages) == len(LONG)
     assert len(second.messages) < len(LONG)
     assert [type(attempt.error) for attempt in reply.attempts] == [PromptTooLongError, type(None)]
+
+
+def test_a_stream_is_asked_for_once_more_before_its_first_piece() -> None:
+    backend = Remote(most=300)
+    client = remote(backend, Knows(2000, counts=False))
+    stream = client.stream("far:m", LONG, max_tokens=50)
+    assert "".join(delta.text for delta in stream) == "Hello world"
+    first, second = backend.requests
+    assert len(second.messages) < len(first.messages) == len(LONG)
+    assert first.stream
+    assert second.stream
+
+
+def test_so_it_is_with_asyncio() -> None:
+    backend = Remote(most=300)
+    plugin = plugin_with(locality=Locality.LOCAL, far=backend)
+    knows = Knows(2000, counts=False)
+
+    async def run() -> tuple[str, str]:
+        async with AsyncClient(
+            discover=False, plugins=[plugin, knows], truncation="sliding_window"
+        ) as client:
+            whole = await client.chat("far:m", LONG, max_tokens=50)
+            stream = client.stream("far:m", LONG, max_tokens=50)
+            return whole.text, "".join([delta.text async for delta in stream])
+
+    assert asyncio.run(run()) == ("Hello world", "Hello world")
+    sizes = [len(request.messages) for request in backend.requests]
+    assert sizes == [len(LONG), sizes[1]] * 2
+    assert sizes[1] < len(LONG)
+
+
+def test_what_must_be_kept_is_sent_where_only_the_bound_is_too_high() -> None:
+    """Two thousand bytes in the last question are no two thousand tokens."""
+    backend = Remote(most=400)
+    chat = [*LONG[:-1], ChatMessage.user("word " * 390)]
+    remote(backend, Knows(1000, counts=False)).chat("far:m", chat, max_tokens=50)
+    first, second = backend.requests
+    assert [message.role for message in second.messages] == [Role.SYSTEM, Role.USER]
+    assert len(first.messages) == len(chat)
+
+
+def test_a_block_of_turns_leaves_the_beginning_alone_for_some_turns() -> None:
+    backend = measuring(200)
+    settings = Settings(truncation=TruncationStrategy.SLIDING_WINDOW, truncation_block=4)
+    client = Client(discover=False, plugins=[plugin_with(one=backend)], settings=settings)
+    for end in range(20, 40, 2):
+        client.chat("one:m", [*LONG[: end + 1], LONG[-1]], max_tokens=50)
+    heads = [request.messages[1] for request in backend.requests]
+    changes = sum(one is not other for one, other in pairwise(heads))
+    assert 1 <= changes <= 3
+    assert len(backend.requests) == 10
 
 
 def test_a_provider_that_still_refuses_is_believed_as_well() -> None:

@@ -92,6 +92,8 @@ def test_a_strategy_or_an_option_that_nobody_knows() -> None:
         {"calm": 1.5},
         {"spillover_threshold": 0},
         {"spillover_backends": "cloud"},
+        {"spillover_backends": [1]},
+        {"privacy": "secret"},
     ):
         with pytest.raises(SettingsError, match=next(iter(options))):
             create_router("spillover", options)
@@ -213,6 +215,17 @@ def _ask_in_a_loop(router: Router, inside: _Inside) -> None:
             await asyncio.gather(*(_ask_in_task(router, inside) for _ in range(5)))
 
     asyncio.run(ask())
+
+
+def test_slots_that_a_backend_tells_go_behind_the_settings() -> None:
+    router = SpilloverRouter(LONELY)
+    router.note_slots("home", 8)
+    router.note_slots("lan", 2)
+    router.note_slots("lan", None)
+    router.note_slots("lan", 0)
+    admissions = [router.admit([one(name)], Ask(), 0.0) for name in ("home", "home", "lan", "lan")]
+    assert [admission.turn is None for admission in admissions] == [True, False, True, True]
+    assert router.admit([one("lan")], Ask(), 0.0).turn is not None
 
 
 def test_turns_across_threads_and_tasks() -> None:

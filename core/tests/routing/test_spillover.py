@@ -26,6 +26,7 @@ from andon.routing import (
     RouterConfig,
     Spillover,
     SpilloverRouter,
+    create_router,
 )
 from andon.routing.service import ServiceTime
 from andon.routing.strategies import LeastBusyConfig
@@ -249,6 +250,13 @@ def test_what_privacy_forbids_is_never_taken(present: list[str], data: st.DataOb
         assert all(tier.allows(candidate.spec.locality) for candidate in admission.order)
         if number % 7 == 6:
             admission.leave(0.0)
+
+
+def test_settings_name_the_tier() -> None:
+    router = create_router("spillover", {"privacy": "private", "spillover_threshold": 1})
+    vpc = one("vpc", Locality.PRIVATE)
+    first, second = (router.admit([HOME, CLOUD, vpc], Ask(), 0.0) for _ in range(2))
+    assert (first.order, second.order) == ([HOME, vpc], [vpc, HOME])
 
 
 def test_the_nearest_goes_first_then_the_cheapest() -> None:

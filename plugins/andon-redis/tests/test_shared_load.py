@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ import andon_redis
 from andon import Client, Locality, Rejected, SettingsError
 from andon.backends import Backend
 from andon.errors import PluginWarning
-from andon.routing import Ask, Candidate, RouterConfig, SpilloverRouter
+from andon.routing import Admission, Ask, Candidate, RouterConfig, SpilloverRouter
 from andon.selection import ModelRef
 from andon.specs import BackendContext, BackendSpec
 from andon.testing import ScriptedBackend, plugin_with
@@ -156,6 +158,58 @@ def test_the_rules_are_those_of_one_process(share: Share) -> None:
     assert not router.load("home").overloaded
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_same_requests_fare_the_same(share: Share, seed: int) -> None:
+    """One process's own books, and the server's: move by move the same."""
+    random = Random(seed)
+    values: dict[str, Any] = {
+        "slots": {"home": random.randint(1, 3), "lan": random.randint(1, 2)},
+        "max_queue_depth": random.randint(2, 8),
+        "spillover_threshold": random.randint(2, 6),
+        "latency_objective": random.choice([None, 0.5, 2.0]),
+        "calm": random.choice([0.5, 1.0]),
+    }
+    alone, shared = SpilloverRouter(RouterConfig(**values)), share(**values)
+    candidates = [HOME, one("lan"), CLOUD][: random.randint(1, 3)]
+    inside: list[tuple[Admission, Admission]] = []
+
+    def admit(router: SpilloverRouter, ask: Ask) -> Admission | str:
+        try:
+            return router.admit(candidates, ask, 0.0)
+        except Rejected as error:
+            return f"{error.reason} {error.retry_after}"
+
+    def agree() -> bool:
+        return all(
+            (mine.turn is None or mine.turn.come) == (its.turn is None or its.turn.come)
+            for mine, its in inside
+        ) and all(
+            replace(alone.load(one.spec.name), waited=0.0) == shared.load(one.spec.name)
+            for one in candidates
+        )
+
+    for _ in range(60):
+        if inside and random.random() < 0.4:
+            mine, its = inside.pop(random.randrange(len(inside)))
+            if random.random() < 0.3:
+                target = random.choice(candidates)
+                mine.move(target, 0.0)
+                its.move(target, 0.0)
+                inside.append((mine, its))
+            else:
+                mine.leave(0.0, answered=False)
+                its.leave(0.0, answered=False)
+        else:
+            ask = Ask(priority=random.randint(0, 2), key=random.choice(["", "a", "b"]))
+            mine_or_not, its_or_not = admit(alone, ask), admit(shared, ask)
+            if isinstance(mine_or_not, str) or isinstance(its_or_not, str):
+                assert mine_or_not == its_or_not
+            else:
+                assert mine_or_not.order == its_or_not.order
+                inside.append((mine_or_not, its_or_not))
+        until(agree)
+
+
 def test_going_on_elsewhere(share: Share) -> None:
     router = share()
     first, second = (router.admit([HOME, CLOUD], Ask(), 0.0) for _ in range(2))
@@ -211,6 +265,44 @@ def test_more_slots_let_more_in(share: Share) -> None:
     waiting = router.admit([HOME], Ask(), 0.0)
     other.set_slots("home", 2)
     assert waiting.turn is not None and waiting.turn.wait(20)
+
+
+#: Asks as often as it can; prints how many were inside at most, as the server counted them.
+WORKER = """
+import sys
+import redis
+from andon.routing import Ask, RouterConfig, SpilloverRouter
+from andon.routing.spillover import place_of
+from andon.specs import Locality
+from andon_redis.load import RedisLoad
+
+store = RedisLoad(sys.argv[1])
+router = SpilloverRouter(RouterConfig(slots={"home": 2}), store)
+home = place_of("home", Locality.LOCAL)
+counter = redis.Redis.from_url(sys.argv[2])
+most = 0
+for number in range(100):
+    admission = router.admit([home], Ask(), 0.0)
+    assert admission.turn is None or admission.turn.wait(30)
+    most = max(most, counter.incr("inside"))
+    counter.decr("inside")
+    admission.leave(0.0)
+store.close()
+print(most)
+"""
+
+
+def test_no_two_processes_take_the_same_place(url: str, server: str, share: Share) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, url, server], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    most = [int(worker.communicate(timeout=60)[0]) for worker in workers]
+    assert max(most) <= 2
+    load = share().load("home")
+    assert (load.in_flight, load.admitted) == (0, 400)
 
 
 #: Takes the only slot and a place in the queue, says so, and waits to be killed.

@@ -16,7 +16,7 @@ import pytest
 import tiktoken
 
 import andon_tiktoken
-from andon import ConfigurationError, ContextManager, Exactness
+from andon import ConfigurationError, ContextManager, Exactness, Tool
 from andon_tiktoken import MODELS, command
 from andon_tiktoken.encodings import TiktokenTokenizer, describe, load, rank_files
 from andon_tiktoken.rank_files import RankFile, folder
@@ -94,6 +94,15 @@ def test_text_that_looks_like_a_control_token_is_text() -> None:
     assert tokenizer.decode([258, ord("o")]) == "hello"
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the small encoding in the place of the real ones."""
+    monkeypatch.setattr(
+        "andon_tiktoken._create",
+        lambda name: TiktokenTokenizer(tiktoken.Encoding(**describe(name, lambda file: RANKS))),
+    )
+
+
 @pytest.mark.parametrize(
     ("model", "encoding"),
     [
@@ -104,13 +113,7 @@ def test_text_that_looks_like_a_control_token_is_text() -> None:
         ("groq:openai/gpt-oss-120b", "o200k_harmony"),
     ],
 )
-def test_models_find_their_encoding(
-    model: str, encoding: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "andon_tiktoken._create",
-        lambda name: TiktokenTokenizer(tiktoken.Encoding(**describe(name, lambda file: RANKS))),
-    )
+def test_models_find_their_encoding(model: str, encoding: str, small: object) -> None:
     specs = list(andon_tiktoken.andon_register_tokenizers())
     manager = ContextManager.for_model(model, tokenizers=specs)
     assert manager.counter.exactness is Exactness.EXACT_TEXT
@@ -188,3 +191,61 @@ def test_chats_count_as_the_api_reported(model: str, reported: int) -> None:
     ]
     count = ContextManager.for_model(model, tokenizers=specs).count(messages)
     assert (count.tokens, count.exactness) == (reported, Exactness.EXACT_TEXT)
+
+
+WEATHER = [
+    {
+        "role": "system",
+        "content": "You are a helpful assistant that can answer to questions about the weather.",
+    },
+    {"role": "user", "content": "What's the weather like in San Francisco?"},
+]
+LOOK_UP = {
+    "name": "get_current_weather",
+    "description": "Get the current weather in a given location",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "location": {
+                "type": "string",
+                "description": "The city and state, e.g. San Francisco, CA",
+            },
+            "unit": {
+                "type": "string",
+                "description": "The unit of temperature to return",
+                "enum": ["celsius", "fahrenheit"],
+            },
+        },
+        "required": ["location"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "reported"),
+    [("gpt-3.5-turbo", 105), ("gpt-4-0613", 105), ("gpt-4o", 101), ("gpt-4o-mini", 101)],
+)
+def test_tools_count_as_the_api_reported(model: str, reported: int) -> None:
+    real("o200k_base" if model.startswith("gpt-4o") else "cl100k_base")
+    specs = list(andon_tiktoken.andon_register_tokenizers())
+    tool = Tool.from_openai({"type": "function", "function": LOOK_UP})
+    count = ContextManager.for_model(model, tokenizers=specs).count(WEATHER, [tool])
+    assert (count.tokens, count.exactness) == (reported, Exactness.EXACT_TEXT)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"properties": {"spot": {"type": "object", "properties": {"x": {"type": "number"}}}}},
+        {"properties": {"names": {"type": "array", "items": {"type": "string"}}}},
+        {"properties": {"one": {"anyOf": [{"type": "string"}]}}},
+        {"properties": [1]},
+    ],
+)
+def test_tools_whose_framing_nobody_tells_are_bounded(parameters: Any, small: object) -> None:
+    specs = list(andon_tiktoken.andon_register_tokenizers())
+    manager = ContextManager.for_model("gpt-4o", tokenizers=specs)
+    plain = manager.count(WEATHER, [Tool("look", "Looks.", {"type": "object"})])
+    count = manager.count(WEATHER, [Tool("look", "Looks.", {"type": "object", **parameters})])
+    assert (plain.exactness, count.exactness) == (Exactness.EXACT_TEXT, Exactness.UPPER_BOUND)
+    assert count.tokens > plain.tokens

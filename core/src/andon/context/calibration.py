@@ -57,7 +57,8 @@ class Calibration:
     def bound(self, request: ChatRequest) -> TokenCount:
         """Return a number of tokens that a request's prompt does not pass."""
         bound = self._counter.request(request)
-        bound = replace(bound, tokens=bound.tokens + self._excess)
+        if self._excess:
+            bound = replace(bound, tokens=bound.tokens + self._excess)
         known = self._known(request) if request.prompt is None else None
         if known is None:
             return bound

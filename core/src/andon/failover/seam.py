@@ -263,6 +263,8 @@ def shifted(usage: Usage, tokens: int) -> Usage:
     :param tokens: tokens of the answer's beginning.
     """
     moved = min(tokens, usage.input_tokens)
+    if not moved and usage.cached_input_tokens <= usage.input_tokens:
+        return usage
     return replace(
         usage,
         input_tokens=usage.input_tokens - moved,

@@ -77,6 +77,17 @@ class CountedRouter:
         self._slots[backend] = slots
         self._store.resize(backend, slots)
 
+    def note_slots(self, backend: str, slots: int | None) -> None:
+        """Take note of how many requests a backend says that it serves at a time.
+
+        What the settings say goes before.
+
+        :param backend: its name.
+        :param slots: how many; None where it does not tell.
+        """
+        if slots is not None and slots > 0 and backend not in self._config.slots:
+            self.set_slots(backend, slots)
+
     def load(self, backend: str) -> Load:
         """Return how busy a backend is."""
         return self._store.load(backend)
@@ -190,7 +201,8 @@ class CountedAdmission:
 
 def behind(first: Sequence[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return some candidates, and behind them the others, those at rest last."""
-    rest = [other for other in candidates if not any(other is one for one in first)]
+    taken = {id(one) for one in first}
+    rest = [other for other in candidates if id(other) not in taken]
     return [*first, *healthy_first(rest)]
 
 

@@ -59,8 +59,16 @@ class RouterConfig(LoadConfig):
         if self.latency_objective is not None:
             check_number("latency_objective", self.latency_objective)
         check_number("calm", self.calm, most=1)
-        if isinstance(self.spillover_backends, str):
+        names = self.spillover_backends
+        if names is not None and (
+            isinstance(names, str) or not all(isinstance(name, str) for name in names)
+        ):
             raise SettingsError("routing.spillover_backends: a list of names of backends")
+        try:
+            # Settings have its name.
+            object.__setattr__(self, "privacy", PrivacyTier(self.privacy))
+        except ValueError as error:
+            raise SettingsError(f"routing.privacy: {error}") from error
 
     @classmethod
     def sovereign(cls, **values: Any) -> RouterConfig:

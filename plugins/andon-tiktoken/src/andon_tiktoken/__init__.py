@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from andon.hookspecs import hookimpl
 from andon.specs import CommandSpec, TokenizerSpec
 
 if TYPE_CHECKING:
+    from andon.chat import Tool
     from andon.tokens import Tokenizer
 
 #: Which models use which encoding (tiktoken 0.14, ``tiktoken/model.py``). Newer families are left
@@ -36,7 +37,11 @@ def andon_register_tokenizers() -> Iterable[TokenizerSpec]:
     """Offer the encodings of OpenAI's chat models."""
     return [
         TokenizerSpec(
-            name=f"tiktoken {name}", create=partial(_create, name), models=models, exact=True
+            name=f"tiktoken {name}",
+            create=partial(_create, name),
+            models=models,
+            exact=True,
+            count_tools=partial(_count_tools, name),
         )
         for name, models in MODELS.items()
     ]
@@ -53,6 +58,13 @@ def _create(name: str) -> Tokenizer:
     from andon_tiktoken.rank_files import folder
 
     return load(name, folder(os.environ))
+
+
+def _count_tools(name: str, tools: Sequence[Tool], text: Callable[[str], int]) -> int | None:
+    from andon_tiktoken.tools import FUNCTION, count
+
+    frame = FUNCTION.get(name)
+    return None if frame is None else count(frame, tools, text)
 
 
 def _run(arguments: Sequence[str]) -> int:
