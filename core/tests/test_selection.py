@@ -92,6 +92,16 @@ def test_a_refusal_says_who_and_why_and_what_would_be_allowed() -> None:
         assert word in str(raised.value)
 
 
+def test_a_name_stands_for_where_a_backend_usually_runs() -> None:
+    selector = BackendSelector().with_privacy("sovereign")
+    selector.validate(ServingBackend.OLLAMA)
+    selector.validate("llama-cpp")
+    with pytest.raises(PrivacyViolation, match="'azure-openai', which is private"):
+        selector.validate(ServingBackend.AZURE_OPENAI)
+    with pytest.raises(ConfigurationError, match="'mine' usually runs"):
+        selector.validate("mine")
+
+
 @given(
     st.sampled_from(PrivacyTier),
     st.sampled_from(LatencyTier),

@@ -188,9 +188,8 @@ def test_json_stays_valid(run: Callable[..., Any]) -> None:
 
 
 def test_tool_calls_stay_whole(run: Callable[..., Any]) -> None:
-    rows = [row for row in TOOLS if row["messages"][-1]["role"] == "user"][:10]
-    runs = [
-        run(row, 1 + at % 3, "server:demo", tools=row["tools"], tool_choice="required")
-        for at, row in enumerate(rows)
-    ]
-    check(runs, least=1)
+    rows = [row for row in TOOLS if row["expected"].startswith("<tool_call>")]
+    runs = [run(row, 1 + at % 4, "server:demo", tools=row["tools"]) for at, row in enumerate(rows)]
+    check(runs, least=len(rows) // 3)
+    assert any(one.whole.startswith("[(") for one in runs if one), "no call was made"
+    assert {one.modes for one in runs if one} <= {("replay",), ("continue",)}

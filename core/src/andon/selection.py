@@ -196,21 +196,27 @@ class BackendSelector:
         """Return a selector that takes these backends first, in this order."""
         return replace(self, preferred=(*map(str, backends), *self.preferred))
 
-    def validate(self, spec: BackendSpec) -> None:
+    def validate(self, backend: BackendSpec | str) -> None:
         """Check that a backend may be used.
 
-        :param spec: the backend, its locality as its address makes it.
+        :param backend: the backend, its locality as its address makes it; or its name, which
+            stands for where it usually runs.
         :raises PrivacyViolation: its locality is beyond the tier.
-        :raises ConfigurationError: it is disabled.
+        :raises ConfigurationError: it is disabled, or nobody knows where a backend of that name
+            usually runs.
         """
-        if spec.name in self.disabled:
-            raise ConfigurationError(f"the backend {spec.name!r} is disabled")
-        if self.privacy.allows(spec.locality):
+        if isinstance(backend, str):
+            name, locality = backend, _usual_locality(backend)
+        else:
+            name, locality = backend.name, backend.locality
+        if name in self.disabled:
+            raise ConfigurationError(f"the backend {str(name)!r} is disabled")
+        if self.privacy.allows(locality):
             return
         allowed = ", ".join(place for place in Locality if self.privacy.allows(place))
         raise PrivacyViolation(
-            f"the privacy tier {self.privacy} does not allow the backend {spec.name!r}, which is "
-            f"{spec.locality}; it allows backends that are {allowed}"
+            f"the privacy tier {self.privacy} does not allow the backend {str(name)!r}, which is "
+            f"{locality}; it allows backends that are {allowed}"
         )
 
     def recommend(
@@ -257,6 +263,13 @@ class BackendSelector:
     def _rank(self, backend: ServingBackend) -> int:
         wanted = self.preferred
         return wanted.index(backend) - len(wanted) if backend in wanted else 0
+
+
+def _usual_locality(name: str) -> Locality:
+    traits = {str(backend): traits for backend, traits in _TRAITS.items()}.get(name)
+    if traits is None:
+        raise ConfigurationError(f"nobody knows where {name!r} usually runs; hand over its record")
+    return traits.locality
 
 
 def _is_beyond(one: StrEnum, other: StrEnum) -> bool:

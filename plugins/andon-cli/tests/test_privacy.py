@@ -113,6 +113,7 @@ def test_every_layer_holds(run: Any) -> None:
     held = {name for name, check in checks.items() if check["state"] == "ok"}
     assert held >= {
         "payload: image by address", "settings: proxy", "locality: a backend that lies",
+        "andon's own HTTP",
         "guard: connection", "guard: datagram", "guard: look-up of a name", "guard: program",
     }  # fmt: skip
 

@@ -27,7 +27,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 
 _SET_MODE_FILTER = 1
-_ALL_THREADS, _NEW_LISTENER, _SAY_WHICH_THREAD = 1, 8, 16
+_ALL_THREADS, _NEW_LISTENER, _SAY_WHICH_THREAD, _UNDISTURBED = 1, 8, 16, 32
 
 _KIND_MASK = 0xF
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
@@ -84,15 +84,24 @@ def install(sockets: Sockets) -> int | None:
     kernel_calls.give_up_rights()
     held = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held))
-    flags = _ALL_THREADS
     if sockets is Sockets.SUPERVISED:
-        flags |= _NEW_LISTENER | _SAY_WHICH_THREAD
-    found = kernel_calls.call(known.seccomp, _SET_MODE_FILTER, flags, header)
-    if sockets is Sockets.SUPERVISED:
-        return found
-    if found:
+        return _listen(known, header)
+    if found := kernel_calls.call(known.seccomp, _SET_MODE_FILTER, _ALL_THREADS, header):
         raise OSError(f"thread {found} has a filter of its own, which cannot be joined")
     return None
+
+
+def _listen(numbers: Numbers, header: bytes) -> int:
+    """Put a filter over the process; return the descriptor at which its supervisor is asked."""
+    flags = _ALL_THREADS | _NEW_LISTENER | _SAY_WHICH_THREAD
+    try:
+        # Else a signal could have a connection asked for twice, and the second time it is there.
+        return kernel_calls.call(numbers.seccomp, _SET_MODE_FILTER, flags | _UNDISTURBED, header)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    # Before Linux 5.19.
+    return kernel_calls.call(numbers.seccomp, _SET_MODE_FILTER, flags, header)
 
 
 def _by_call(numbers: Numbers) -> Iterator[_Step]:

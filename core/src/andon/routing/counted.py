@@ -145,8 +145,10 @@ class CountedRouter:
     def _service(self, backend: str) -> ServiceTime:
         service = self._services.get(backend)
         if service is None:
-            service = ServiceTime(self._config.service_time, self._config.half_life)
-            self._services[backend] = service
+            # One for all, whoever comes first.
+            service = self._services.setdefault(
+                backend, ServiceTime(self._config.service_time, self._config.half_life)
+            )
         return service
 
 

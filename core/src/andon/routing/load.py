@@ -7,9 +7,9 @@ another store may be shared by many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from andon.errors import Rejected
 from andon.routing.contract import Ask, Candidate
@@ -94,8 +94,9 @@ class Group:
     marks: Marks | None = None
 
 
-#: What a strategy would take: of the first group that has anybody, the least busy.
-Plan = Sequence[Group]
+#: What a strategy would take: of the first group that has anybody, the least busy. It is walked
+#: through once, and only as far as need be: most requests find room in the first group.
+Plan: TypeAlias = Iterable[Group]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,14 +173,14 @@ class LoadStore(Protocol):
         ...
 
 
-def rejected(plan: Plan, waits: Sequence[float], *, over_share: bool) -> Rejected:
+def rejected(options: Iterable[Option], waits: Sequence[float], *, over_share: bool) -> Rejected:
     """Return the refusal where no option of a plan has room.
 
-    :param plan: the plan.
+    :param options: the options.
     :param waits: seconds until each option is predicted to begin with one more.
     :param over_share: whether the request's key has more than its share of what room there is.
     """
-    names = sorted({option.name for group in plan for option in group.options})
+    names = sorted({option.name for option in options})
     after = max(0.0, min(waits, default=0.0))
     listing = ", ".join(names)
     if over_share:

@@ -147,7 +147,9 @@ class MemoryLoad:
 
     def _choose(self, plan: Plan, ask: Ask) -> Option:
         over_share = False
+        seen: list[Option] = []
         for group in plan:
+            seen += group.options
             best: Option | None = None
             least = 0.0
             for option in group.options:
@@ -163,12 +165,8 @@ class MemoryLoad:
                     best, least = option, score
             if best is not None:
                 return best
-        waits = [
-            (self._lane(option).line.backlog + 1) * option.pace
-            for group in plan
-            for option in group.options
-        ]
-        raise rejected(plan, waits, over_share=over_share)
+        waits = [(self._lane(option).line.backlog + 1) * option.pace for option in seen]
+        raise rejected(seen, waits, over_share=over_share)
 
     def _lane(self, option: Option) -> _Lane:
         lane = self._lanes.get(option.name)

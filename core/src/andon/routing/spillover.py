@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from random import Random
@@ -161,20 +161,25 @@ class SpilloverRouter(CountedRouter):
         """Return what to take; see :meth:`CountedRouter.plan`."""
         present = healthy(candidates)
         home = self._home(present)
-        first = self.option(home, ask, now)
         targets = sorted((one for one in present if self._may_take(one, home)), key=_rank)
         ranked = behind([home, *targets], self._allowed(candidates))
+        return self._groups(home, targets, ask, now), ranked
+
+    def _groups(
+        self, home: Candidate, targets: Sequence[Candidate], ask: Ask, now: float
+    ) -> Iterator[Group]:
+        first = self.option(home, ask, now)
         if not targets:
-            return [Group([first])], ranked
-        plan = [Group([first], self._marks)]
+            yield Group([first])
+            return
+        yield Group([first], self._marks)
         everybody = [first]
         for _, equals in groupby(targets, key=_rank):
             options = [self._target(one, ask, now) for one in equals]
-            plan += draw(options, 2, self._random, self._marks)
+            yield from draw(options, 2, self._random, self._marks)
             everybody += options
         # When all are overloaded.
-        plan.append(Group(everybody))
-        return plan, ranked
+        yield Group(everybody)
 
     # -- On its own, without a client --------------------------------------------------------
 

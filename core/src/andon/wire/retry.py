@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from andon.errors import BackendError
 from andon.failover.reactions import Reaction, react
@@ -40,6 +39,8 @@ def _number(value: str | None) -> float | None:
 
 
 def _seconds_until(date: str, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # seldom needed, and slow to import
+
     try:
         moment = parsedate_to_datetime(date)
     except (ValueError, TypeError, IndexError):

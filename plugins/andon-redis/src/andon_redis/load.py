@@ -15,9 +15,9 @@ from typing import Any
 
 import redis
 
-from andon.errors import PluginWarning, Rejected
+from andon.errors import PluginWarning
 from andon.routing.contract import Ask
-from andon.routing.load import AGING, SHARE, Load, Option, Plan, rejected
+from andon.routing.load import AGING, SHARE, Load, Marks, Option, Plan, rejected
 from andon.routing.memory import MemoryLoad
 from andon.routing.turn import Turn
 from andon_redis.address import connect
@@ -85,43 +85,31 @@ class RedisLoad:
         """Decide and count in one step; see :meth:`andon.routing.LoadStore.take`."""
         if self._clock() < self._down_until:
             return self._alone.take(plan, ask, now)
-        options = [
-            (number, group, one) for number, group in enumerate(plan) for one in group.options
-        ]
-        booking = _Booking(uuid.uuid4().hex, options[0][2], Turn())
+        groups = list(plan)
+        options = [one for group in groups for one in group.options]
+        booking = _Booking(uuid.uuid4().hex, options[0], Turn())
         assert booking.id is not None
         arguments: list[Any] = [
             booking.id, self._channel, self._lease, self._aging, ask.priority, ask.key, SHARE,
         ]  # fmt: skip
-        for number, group, option in options:
-            marks = None if option.endless else group.marks
-            arguments += [
-                number,
-                option.slots or 0,
-                -1 if option.most is None else option.most,
-                option.pace,
-                option.weight,
-                option.base,
-                option.free,
-                int(marks is not None),
-                -1 if marks is None or marks.wait is None else marks.wait,
-                -1 if marks is None or marks.depth is None else marks.depth,
-                1 if marks is None else marks.calm,
-            ]
+        for number, group in enumerate(groups):
+            for option in group.options:
+                arguments += _values(number, group.marks, option)
         # Noted before the server knows it: its turn may come at once.
         self._bookings[booking.id] = booking
         try:
             self._start()
-            keys = [self._base(option.name) for _, _, option in options]
+            keys = [self._base(option.name) for option in options]
             number, *rest = self._scripts["take"](keys=keys, args=arguments)
         except (redis.RedisError, OSError) as error:
             del self._bookings[booking.id]
             self._go_without(error)
-            return self._alone.take(plan, ask, now)
+            return self._alone.take(groups, ask, now)
         if number == 0:
             del self._bookings[booking.id]
-            raise _rejection(plan, rest)
-        booking.option = options[number - 1][2]
+            over_share, seconds = rest
+            raise rejected(options, [float(seconds)], over_share=bool(over_share))
+        booking.option = options[number - 1]
         if rest[0] == 0:
             booking.turn, booking.begun = None, now
         return booking
@@ -294,6 +282,15 @@ class _Clerk:
             books.give(identifier)
 
 
-def _rejection(plan: Plan, rest: list[Any]) -> Rejected:
-    over_share, seconds = rest
-    return rejected(plan, [float(seconds)], over_share=bool(over_share))
+def _values(group: int, marks: Marks | None, option: Option) -> list[float]:
+    """Return an option as the script reads it; what has no limit is negative."""
+    if marks is None or option.endless:
+        judged: list[float] = [0, -1, -1, 1]
+    else:
+        wait = -1 if marks.wait is None else marks.wait
+        judged = [1, wait, -1 if marks.depth is None else marks.depth, marks.calm]
+    most = -1 if option.most is None else option.most
+    return [
+        group, option.slots or 0, most, option.pace, option.weight, option.base, option.free,
+        *judged,
+    ]  # fmt: skip

@@ -45,6 +45,7 @@ def check(app: App) -> Sequence[Check]:
         _refused("payload: image by address", _remote_image),
         _refused("settings: proxy", lambda: _proxy(policy)),
         _refused("locality: a backend that lies", _lying_backend),
+        _refused("andon's own HTTP", lambda: _request(policy)),
         *_guard(network, policy),
         _switches(settings.privacy),
         *_kernel(),
@@ -102,6 +103,18 @@ def _lying_backend() -> None:
     settings = Settings(privacy=PrivacyTier.SOVEREIGN, network=NetworkSettings(guard=False))
     with Client(settings=settings, discover=False, plugins=[plugin]) as client:
         client.chat("canary:canary", "")
+
+
+def _request(policy: EgressPolicy) -> None:
+    """Send a request past all that comes before it."""
+    from andon.wire.http import ConnectionSettings, HTTPConnection
+    from andon.wire.waits import Timeouts
+
+    connection = HTTPConnection(ConnectionSettings(tls=False, egress=policy))
+    try:
+        connection.send("GET", _FAR, {}, b"", Timeouts(connect=1.0)).close()
+    finally:
+        connection.close()
 
 
 def _guard(network: NetworkSettings, policy: EgressPolicy) -> Iterator[Check]:
