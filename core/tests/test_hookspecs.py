@@ -139,8 +139,10 @@ def test_andon_register_routers() -> None:
     routing = {"strategy": "reversed", "most": 1}
     client = Client(discover=False, plugins=[plugin, backends], routing=routing)
     assert client.chat(["one:m", "two:m"], "hi").backend == "two"
-    with pytest.raises(SettingsError, match="'random'"):
+    with pytest.raises(SettingsError, match="'random'; andon has in_order, spillover"):
         Client(discover=False, routing={"strategy": "random"})
+    with pytest.raises(SettingsError, match="no such option"):
+        Client(discover=False, routing={"strategy": "spillover", "depth": 3})
 
 
 def test_andon_register_observers() -> None:

@@ -32,7 +32,12 @@ from andon.effects import (
     create,
     send,
 )
-from andon.errors import PromptTooLongError, StreamInterrupted, UnsupportedParameterError
+from andon.errors import (
+    AnsweredElsewhere,
+    PromptTooLongError,
+    StreamInterrupted,
+    UnsupportedParameterError,
+)
 from andon.events import (
     AnswerAbandoned,
     AnswerFinished,
@@ -135,7 +140,9 @@ def _attempt(
     try:
         yield from _follow(trip, candidate, backend, request, leg, way)
     except BaseException as error:
-        used = _used(leg, request, measured, calibration)
+        # Whoever was asked beside another has read the prompt, answered or not.
+        sent = leg.started or isinstance(error, AnsweredElsewhere)
+        used = _used(leg, request, measured, calibration, sent=sent)
         cost = pricing.cost_nano(used)
         # An estimate of ours does not pass what was held; the provider's own word counts in full.
         trip.bill = Bill(used, min(bound, cost) if used.estimated else cost)
@@ -150,7 +157,7 @@ def _attempt(
                 )
             )
         raise
-    used = _used(leg, request, measured, calibration)
+    used = _used(leg, request, measured, calibration, sent=True)
     trip.bill = Bill(used, pricing.cost_nano(used))
     if reservation is not None:
         yield Settle(reservation, trip.bill.cost)
@@ -232,10 +239,15 @@ def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation
 
 
 def _used(
-    leg: Answer, request: ChatRequest, measured: PromptMeasure | None, calibration: Calibration
+    leg: Answer,
+    request: ChatRequest,
+    measured: PromptMeasure | None,
+    calibration: Calibration,
+    *,
+    sent: bool,
 ) -> Usage:
     """Return the tokens used: what the backend reported, else the most that it can have been."""
-    if leg.usage_known or not leg.started:
+    if leg.usage_known or not sent:
         return leg.usage
     count = calibration.bound(request) if measured is None else measured.count
     return Usage(input_tokens=count.tokens, output_tokens=leg.size, estimated=True)

@@ -17,12 +17,14 @@ from collections.abc import (
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from andon.ahead import Ahead, AsyncAhead, aany_ready, any_ready
 from andon.backends import Backend
 from andon.budget import CostCircuitBreaker, Reservation
 from andon.chat import ChatDelta, ChatResponse
 from andon.effects import (
     Abandoned,
     Admit,
+    AnyReady,
     Clock,
     Close,
     Create,
@@ -135,8 +137,11 @@ def _perform(effect: Effect, world: World) -> Any:
             return world.create(spec)
         case Measure(backend, request):
             return backend.measure(request)
-        case Send(backend, request, timeout):
-            return iter(backend.stream(request, timeout))
+        case Send(backend, request, timeout, ahead):
+            stream = iter(backend.stream(request, timeout))
+            return Ahead(stream) if ahead else stream
+        case AnyReady(streams, within):
+            return any_ready(streams, within)
         case Close(stream):
             return _close(stream)
         case WaitTurn(turn, timeout):
@@ -182,21 +187,28 @@ async def adrive(
 
 async def _aperform(effect: Effect, world: World) -> Any:
     match effect:
+        case Send() | AnyReady() | Close():
+            return await _astream(effect)
         case Create(spec):
             return world.backends.get(spec.name) or await _create_in_thread(spec, world)
         case Measure(backend, request):
             return await backend.ameasure(request)
-        case Send(backend, request, timeout):
-            return _Unlisted(aiter(backend.astream(request, timeout)))
-        case Close(stream):
-            return await stream.aclose()
         case WaitTurn(turn, timeout):
             return await turn.await_(timeout)
-        case Reserve() | Settle() if world.breaker.ledger.waits:
-            return await _perform_in_thread(effect, world)
-        case Admit() | Leave() if world.router_waits:
-            return await _perform_in_thread(effect, world)
-    return world.perform(effect)
+    ledger = isinstance(effect, Reserve | Settle) and world.breaker.ledger.waits
+    router = isinstance(effect, Admit | Leave) and world.router_waits
+    return await _perform_in_thread(effect, world) if ledger or router else world.perform(effect)
+
+
+async def _astream(effect: Send | AnyReady | Close) -> Any:
+    match effect:
+        case Send(backend, request, timeout, ahead):
+            stream = _Unlisted(aiter(backend.astream(request, timeout)))
+            return AsyncAhead(stream) if ahead else stream
+        case AnyReady(streams, within):
+            return await aany_ready(streams, within)
+        case Close(stream):
+            return await stream.aclose()
 
 
 async def _perform_in_thread(effect: Effect, world: World) -> Any:

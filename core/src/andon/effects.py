@@ -53,11 +53,15 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this request. Answer: a stream for :class:`Next` and :class:`Close`."""
+    """Send this request. Answer: a stream for :class:`Next` and :class:`Close`.
+
+    One that runs ahead can be waited for together with others, by :class:`AnyReady`.
+    """
 
     backend: Backend
     request: ChatRequest
     timeout: float | None
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,17 @@ class Next:
     """Give me the stream's next piece. Answer: a :class:`ChatDelta`, or None at its end."""
 
     stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AnyReady:
+    """Wait until one of these streams, which run ahead, has its next piece, or so many seconds.
+
+    Answer: its place among them, or None where the time passed.
+    """
+
+    streams: tuple[Any, ...]
+    within: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,7 @@ Effect: TypeAlias = (
     | Settle
     | Send
     | Next
+    | AnyReady
     | Close
     | Clock
     | Emit

@@ -40,6 +40,7 @@
     │   ├── TransportError            no connection, or a broken one
     │   ├── RequestTimeout            it took longer than it may
     │   ├── BackendResting            it failed lately, and is given a rest
+    │   ├── AnsweredElsewhere         another backend, asked beside it, was faster
     │   ├── SeamMismatch              its answer does not go on with what was delivered
     │   └── StreamInterrupted         the answer broke off; ``.partial`` holds what had arrived
     ├── RoutingError                  every candidate failed; ``.attempts`` says how
@@ -275,6 +276,10 @@ class RequestTimeout(BackendError):
 
 class BackendResting(BackendError):
     """The backend failed lately and is given a rest; ``retry_after`` says for how long."""
+
+
+class AnsweredElsewhere(BackendError):
+    """The request was stopped here, since another backend that was asked beside was faster."""
 
 
 class SeamMismatch(BackendError):

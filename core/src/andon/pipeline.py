@@ -19,10 +19,11 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from andon.attempt import ask, conclude, finish, upper_bound
-from andon.chat import Attempt, ChatResponse
+from andon.chat import Attempt, ChatRequest, ChatResponse
 from andon.effects import Leave, Steps, admit, clock, wait_turn
 from andon.errors import (
     AndonError,
+    AnsweredElsewhere,
     BackendError,
     BackendResting,
     BadRequestError,
@@ -33,13 +34,21 @@ from andon.errors import (
     RoutingError,
     SeamMismatch,
     StreamInterrupted,
+    UnknownPriceError,
     UnsupportedParameterError,
 )
 from andon.failover import FailoverMode, Reaction, Resumption, react, resumptions
 from andon.failover.resumption import ResumeMode, is_complete
+from andon.hedge import Notes, race
+from andon.pricing import TokenPricing
 from andon.privacy.payload import check_payload
 from andon.routing import Admission, Ask, Candidate
+from andon.selection import ModelRef
+from andon.specs import BackendSpec
 from andon.trip import House, Order, Trip
+
+#: What an answer has, for comparing candidates, where the caller does not say.
+USUAL_OUTPUT_TOKENS = 256
 
 #: How often one candidate may be asked to go on where it broke off itself.
 _MOST_RETURNS = 1
@@ -85,14 +94,30 @@ def _select(trip: Trip, now: float) -> list[Candidate]:
             trip.attempts.append(Attempt(spec.name, ref.model, error))
         else:
             rested = not trip.house.health.rest_left(str(ref), now)
-            candidates.append(Candidate(ref, spec, healthy=rested))
+            cost = _cost(trip, ref, spec) if len(trip.order.models) > 1 else 0
+            candidates.append(Candidate(ref, spec, cost, rested))
     if refusal is not None and not candidates:
         raise refusal
     return candidates
 
 
+def _cost(trip: Trip, ref: ModelRef, spec: BackendSpec) -> int:
+    """Return about what an answer costs there, to compare candidates by; 0 where unknown."""
+    try:
+        price = trip.house.prices.price(spec.family, ref.model, spec.locality)
+    except UnknownPriceError:
+        return 0
+    pricing = TokenPricing.from_price(price)
+    return 0 if pricing.is_free else pricing.bound_nano(*_size(trip.order.request))
+
+
+def _size(request: ChatRequest) -> tuple[int, int]:
+    """Return about how many tokens prompt and answer have; four bytes are a token in English."""
+    return upper_bound(request) // 4, request.sampling.max_tokens or USUAL_OUTPUT_TOKENS
+
+
 def _ask_of(order: Order) -> Ask:
-    tokens = upper_bound(order.request) // 4 + (order.request.sampling.max_tokens or 0)
+    tokens = sum(_size(order.request))
     return Ask(tokens=tokens, priority=order.priority, key=",".join(order.labels.values()))
 
 
@@ -129,15 +154,18 @@ def _walk(trip: Trip, admission: Admission) -> Steps[ChatResponse]:
     while (candidate := (yield from _next(trip, queue))) is not None:
         admission.move(candidate, (yield from clock()))
         trip.begin_anew()
+        trip.asked = candidate
         try:
-            return (yield from _ask_every_way(trip, candidate))
+            return (yield from _ask_next(trip, queue, candidate, admission))
         except AndonError as error:
+            # Where two were asked, it may be the other one that failed.
+            candidate = trip.asked
             yield from _note(trip, candidate, error)
             if not (yield from _may_go_on(trip, queue, candidate, error)):
                 # Not "from" itself: that would hide its own cause.
                 raise (_broken_off(trip, error) if trip.delivering else error)  # noqa: B904
         except BaseException:
-            trip.house.health.released(str(candidate.ref))
+            trip.house.health.released(str(trip.asked.ref))
             raise
         if trip.delivering and is_complete(trip.order.request, trip.answer):
             yield from conclude(trip)
@@ -163,6 +191,37 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
             yield from trip.note_failure(candidate, rest)
     # Better asked in its rest than not answered at all.
     return queue.resting.popleft() if queue.resting else None
+
+
+def _ask_next(
+    trip: Trip, queue: _Queue, candidate: Candidate, admission: Admission
+) -> Steps[ChatResponse]:
+    """Ask one candidate, and the next one beside it where the caller cannot wait."""
+    delay = trip.order.failover.hedge_after
+    if delay is None or trip.delivering or not queue.waiting:
+        return (yield from _ask_every_way(trip, candidate))
+    other = queue.waiting[0]
+    asked = (candidate, other)
+
+    def second() -> Steps[ChatResponse]:
+        return ask(trip, other, None)
+
+    def failed(place: int, error: AndonError) -> Steps[None]:
+        yield from _note(trip, asked[place], error)
+        yield from taken(1 - place)
+
+    def lost(place: int) -> Steps[None]:
+        trip.house.health.released(str(asked[place].ref))
+        yield from trip.note_failure(asked[place], AnsweredElsewhere("another one was faster"))
+        yield from taken(1 - place)
+
+    def taken(place: int) -> Steps[None]:
+        queue.waiting.remove(other)
+        trip.asked = asked[place]
+        if trip.asked is other:
+            admission.move(other, (yield from clock()))
+
+    return (yield from race(ask(trip, candidate, None), second, delay, Notes(failed, lost)))
 
 
 def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:

@@ -98,6 +98,8 @@ class Trip:
     answer: Answer = field(default_factory=Answer)
     #: Pieces that are not handed over before the answer is complete.
     held: list[ChatDelta] = field(default_factory=list)
+    #: Who is asked at the moment.
+    asked: Candidate | None = None
     #: How many requests were sent.
     sent: int = 0
     #: Why the answer broke off first, and who was giving it.

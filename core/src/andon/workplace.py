@@ -73,7 +73,13 @@ class Workplace:
             _breaker_config(settings), ledger=_open_ledger(place, self.plugins)
         )
         told = self.plugins.observers(settings.observers)
-        self.world = World(self.create_backend, self._backends, breaker, told)
+        self.world = World(
+            self.create_backend,
+            self._backends,
+            breaker,
+            told,
+            router_waits=getattr(self.house.router, "waits", False),
+        )
 
     def find_backend(self, name: str) -> BackendSpec:
         """Return a backend's record, its locality as the settings make it."""
@@ -140,6 +146,10 @@ class Workplace:
         # A ledger that was handed over may be in use elsewhere.
         if self._owns_ledger:
             self.world.breaker.ledger.close()
+        # Only those that share their counts have something open.
+        close = getattr(self.house.router, "close", None)
+        if close is not None:
+            close()
         self._unguard()
 
     def _models_of(self, name: str) -> Sequence[ModelCard]:
@@ -237,9 +247,14 @@ def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:
         return InOrder()
     options = dict(routing)
     name = options.pop("strategy", None)
+    if name in BUILTIN:
+        return create_router(name, options)
     spec = plugins.router(name) if isinstance(name, str) else None
     if spec is None:
-        raise SettingsError(f"routing.strategy: no plugin offers the routing strategy {name!r}")
+        raise SettingsError(
+            f"routing.strategy: no plugin offers the routing strategy {name!r}; andon itself has "
+            + ", ".join(BUILTIN)
+        )
     return spec.create(options)
 
 

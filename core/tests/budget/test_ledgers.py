@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from andon import Client, LedgerError, SettingsError
-from andon.budget import Balance, Charge, Hold, Ledger, MemoryLedger
+from andon.budget import Ledger, MemoryLedger
 from andon.budget.sqlite import SQLiteLedger, open_sqlite
-from andon.testing import LedgerConformance
+from andon.testing import LedgerConformance, LedgerMachine
 
 DAY = "2026-01-31"
-_numbers = itertools.count()
 
 
 class TestMemoryLedger(LedgerConformance):
@@ -37,82 +32,9 @@ class TestSQLiteLedger(LedgerConformance):
         ledger.close()
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    """Reserve, settle, restart and let time pass in any order."""
-
-    holds = Bundle("holds")
-    LIMITS = {"all": 500, "team": 200}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = TemporaryDirectory()
-        self.ledger: Ledger = self.open()
-        self.now = 0.0
-        self.granted: dict[str, Hold] = {}
-        self.settled: dict[str, int] = {}
-
+class SQLiteMachine(LedgerMachine):
     def open(self) -> Ledger:
-        return SQLiteLedger(Path(self.folder.name) / "spend.db")
-
-    def teardown(self) -> None:
-        self.ledger.close()
-        self.folder.cleanup()
-
-    def used(self, account: str) -> int:
-        return sum(
-            self.settled.get(name, made.amount)
-            for name, made in self.granted.items()
-            if account in [charge.account for charge in made.charges]
-        )
-
-    @rule(
-        target=holds,
-        amount=st.integers(0, 150),
-        accounts=st.sampled_from([("all",), ("all", "team"), ("team",)]),
-        lease=st.sampled_from([1.0, 5.0, 1000.0]),
-    )
-    def reserve(self, amount: int, accounts: tuple[str, ...], lease: float) -> str:
-        charges = tuple(Charge(name, DAY, self.LIMITS[name]) for name in accounts)
-        made = Hold(
-            id=str(next(_numbers)), amount=amount, charges=charges, expires=self.now + lease
-        )
-        full = [
-            name for name in accounts if amount and self.used(name) + amount > self.LIMITS[name]
-        ]
-        decision = self.ledger.reserve(made)
-        assert decision.refused == (full[0] if full else None)
-        if not full:
-            self.granted[made.id] = made
-            assert decision.used == tuple(self.used(name) for name in accounts)
-        return made.id
-
-    @rule(name=holds, amount=st.integers(0, 200))
-    def settle(self, name: str, amount: int) -> None:
-        self.ledger.settle(name, amount)
-        if name in self.granted:
-            self.settled.setdefault(name, amount)
-
-    @rule(seconds=st.floats(0, 10))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-
-    @rule()
-    def restart(self) -> None:
-        self.ledger.close()
-        self.ledger = self.open()
-
-    @invariant()
-    def everything_adds_up(self) -> None:
-        for account in self.LIMITS:
-            held = sum(
-                made.amount
-                for name, made in self.granted.items()
-                if name not in self.settled
-                and made.expires > self.now
-                and account in [charge.account for charge in made.charges]
-            )
-            used = self.used(account)
-            assert self.ledger.balance(account, DAY, self.now) == Balance(used - held, held)
+        return SQLiteLedger(self.folder / "spend.db")
 
 
 class MemoryMachine(LedgerMachine):
@@ -122,7 +44,7 @@ class MemoryMachine(LedgerMachine):
         return getattr(self, "ledger", None) or MemoryLedger()
 
 
-TestSQLiteMachine = LedgerMachine.TestCase
+TestSQLiteMachine = SQLiteMachine.TestCase
 TestSQLiteMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 TestMemoryMachine = MemoryMachine.TestCase
 TestMemoryMachine.settings = settings(max_examples=50, deadline=None)

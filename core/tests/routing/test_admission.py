@@ -283,6 +283,10 @@ def test_a_turn_for_a_loop_that_was_closed_goes_to_the_next() -> None:
     loop.close()
     first.leave(1.0)
     assert third.turn.come
+    second.leave(2.0)
+    assert router.load("home").in_flight == 1
+    third.leave(3.0)
+    assert router.load("home").in_flight == 0
 
 
 async def _pause() -> None:

@@ -333,6 +333,22 @@ def test_nobody_waits_behind_a_lower_priority_that_came_later(
                 assert visit.arrival.ask.priority >= later.arrival.ask.priority
 
 
+def test_whoever_has_aged_does_not_bring_others_along() -> None:
+    """A lower one that has waited long goes first, but not one that came after the higher one."""
+    asks = {
+        0.0: Ask(key="a"),
+        0.1: Ask(key="a"),
+        0.2: Ask(key="a"),
+        6.0: Ask(key="high", priority=1),
+        7.0: Ask(key="b"),  # by its share it would be before the second and third
+    }
+    arrivals = [Arrival(at, 8.0, ask) for at, ask in asks.items()]
+    router = SpilloverRouter(RouterConfig.sovereign(slots={"home": 1}, aging=5))
+    visits = simulate(router, [HOME], arrivals, {"home": 1})
+    served = sorted(visits, key=lambda visit: visit.begun or 0)
+    assert [visit.arrival.at for visit in served] == [0.0, 0.1, 0.2, 6.0, 7.0]
+
+
 def test_nobody_starves() -> None:
     """A stream of higher ones that fills the backend for ever delays a lower one, within bounds."""
     high = [Arrival(n * 0.95, 1.0, Ask(priority=2, key=f"k{n}")) for n in range(200)]

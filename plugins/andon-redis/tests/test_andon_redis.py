@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
 import andon_redis
 from andon import (
@@ -20,7 +22,7 @@ from andon import (
     SettingsError,
 )
 from andon.budget import Charge, Hold, Ledger
-from andon.testing import LedgerConformance
+from andon.testing import LedgerConformance, LedgerMachine
 from andon_redis.ledger import RedisLedger
 
 DAY = "2026-01-31"
@@ -60,6 +62,15 @@ class TestRedisLedger(LedgerConformance):
         ledger = RedisLedger(url)
         yield ledger
         ledger.close()
+
+
+def test_any_order_of_steps(server: str) -> None:
+    class RedisMachine(LedgerMachine):
+        def open(self) -> Ledger:
+            return RedisLedger(f"{server}?prefix={self.name}")
+
+    fewer = settings(max_examples=15, stateful_step_count=20, deadline=None)
+    run_state_machine_as_test(RedisMachine, settings=fewer)
 
 
 #: Reserves and settles as fast as it can, and says how often it was granted.

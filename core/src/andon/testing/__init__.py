@@ -1,6 +1,7 @@
 """What tests of plugins and of programs need: the conformance kit, and servers and backends to ask.
 
-:class:`BackendConformance` needs pytest, which is imported with its first use.
+:class:`BackendConformance` needs pytest, and :class:`LedgerMachine` hypothesis; each is imported
+with its first use.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from andon.testing.conformance import Ability as Ability
     from andon.testing.conformance import BackendConformance as BackendConformance
     from andon.testing.conformance import InProcessConformance as InProcessConformance
+    from andon.testing.ledger_machine import LedgerMachine as LedgerMachine
 
-_KIT = ("ALL", "Ability", "BackendConformance", "InProcessConformance")
+_HOMES = dict.fromkeys(
+    ("ALL", "Ability", "BackendConformance", "InProcessConformance"), "conformance"
+) | {"LedgerMachine": "ledger_machine"}
 
 __all__ = [
     "ALL",
@@ -26,6 +30,7 @@ __all__ = [
     "BackendConformance",
     "InProcessConformance",
     "LedgerConformance",
+    "LedgerMachine",
     "Recorded",
     "Recorder",
     "ScriptedBackend",
@@ -34,6 +39,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _KIT:
+    if name not in _HOMES:
         raise AttributeError(f"module 'andon.testing' has no attribute {name!r}")
-    return getattr(import_module("andon.testing.conformance"), name)
+    return getattr(import_module(f"andon.testing.{_HOMES[name]}"), name)
