@@ -3,9 +3,11 @@
 A server in C answers at once, as OpenAI's Chat Completions do, on a core of its own. Each client
 lives in a process of its own on another core, the same for all; and they take turns, so that a busy
 machine disturbs all alike. Absolute times belong to a
-machine; the ratios hold. A peer that is not installed is left out::
+machine; the ratios hold. A peer that is not installed is left out; one whose requirements contradict
+another's may have an interpreter of its own::
 
     python benchmarks/bench_http.py [--runs 7] [--only sync many stream start] [--json]
+        [--python litellm=OTHER/bin/python]
 """
 
 from __future__ import annotations
@@ -37,10 +39,10 @@ Times = dict[str, dict[str, list[float]]]
 class Process:
     """A client in a process of its own."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, command: Sequence[str | Path]) -> None:
         self.name = name
         self._process = subprocess.Popen(
-            [sys.executable, _PEERS, name, url],
+            command,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.missing = self._read().partition("missing ")[2]
@@ -68,13 +70,13 @@ class Process:
         raise RuntimeError(f"{self.name} ended")
 
 
-def measure(url: str, runs: int, only: Sequence[str], names: Sequence[str]) -> Times:
+def measure(commands: Mapping[str, Sequence[str | Path]], runs: int, only: Sequence[str]) -> Times:
     """Return the seconds of each client's calls and answers, turn by turn."""
     times: Times = {what: {} for what in TURNS if what in only}
     with ExitStack() as stack:
         processes = []
-        for name in names if times else ():
-            process = stack.enter_context(Process(name, url))
+        for name, command in commands.items() if times else ():
+            process = stack.enter_context(Process(name, command))
             if process.missing:
                 print(f"{name}: left out, {process.missing} is not installed", file=sys.stderr)
             else:
@@ -88,15 +90,13 @@ def measure(url: str, runs: int, only: Sequence[str], names: Sequence[str]) -> T
     return times
 
 
-def starts(url: str, runs: int) -> dict[str, list[float]]:
+def starts(commands: Mapping[str, Sequence[str | Path]], runs: int) -> dict[str, list[float]]:
     """Return the seconds of programs that make one call, from their start to their end."""
     times: dict[str, list[float]] = {}
     for turn in range(runs + 1):
-        for name in STARTS:
+        for name in filter(commands.__contains__, STARTS):
             started = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, _PEERS, name, url, "once"], check=True, capture_output=True
-            )
+            done = subprocess.run([*commands[name], "once"], check=True, capture_output=True)
             if turn and b"> missing" not in done.stdout:
                 times.setdefault(name, []).append(time.perf_counter() - started)
     return times
@@ -125,14 +125,21 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7, help="turns of each client (default: 7)")
     parser.add_argument("--only", nargs="+", choices=[*TURNS, "start"], default=[*TURNS, "start"])
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PEER=PATH", help="a peer's interpreter"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
+    pythons = dict(entry.split("=", 1) for entry in arguments.python)
     cores = sorted(os.sched_getaffinity(0))
     with upstream(cores[0]) as url:
         os.sched_setaffinity(0, cores[-1:])  # and all that is started from here
-        found: dict[str, Any] = dict(measure(url, arguments.runs, arguments.only, arguments.peers))
+        commands: dict[str, Sequence[str | Path]] = {
+            name: [pythons.get(name, sys.executable), _PEERS, name, url] for name in arguments.peers
+        }
+        found: dict[str, Any] = dict(measure(commands, arguments.runs, arguments.only))
         if "start" in arguments.only:
-            found["start"] = starts(url, arguments.runs)
+            found["start"] = starts(commands, arguments.runs)
     if arguments.json:
         print(json.dumps(found, indent=2))
         return

@@ -23,7 +23,7 @@ class Ahead:
 
     def __init__(self, stream: Iterator[ChatDelta]) -> None:
         self._stream = stream
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._outcome: _Outcome | None = None
         self._fetching = False
         self._closed = False
@@ -51,6 +51,7 @@ class Ahead:
         with self._lock:
             self._outcome, self._fetching = outcome, False
             closed = self._closed
+            self._lock.notify_all()
         if closed:
             _close(self._stream)
         wake()
@@ -65,6 +66,8 @@ class Ahead:
 
     def __next__(self) -> ChatDelta:
         with self._lock:
+            while self._fetching:
+                self._lock.wait()
             outcome, self._outcome = self._outcome, None
         if outcome is None:
             return next(self._stream)

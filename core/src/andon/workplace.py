@@ -24,7 +24,7 @@ from andon.privacy.egress import EgressPolicy
 from andon.privacy.endpoints import check_endpoint
 from andon.privacy.location import is_near
 from andon.profiles import ProfileTable
-from andon.routing import InOrder, Router
+from andon.routing import BUILTIN, InOrder, Router, create_router
 from andon.selection import BackendSelector
 from andon.settings import Settings
 from andon.specs import BackendContext, BackendSpec, ModelCard
@@ -252,7 +252,7 @@ def _find_router(routing: Mapping[str, Any], plugins: Plugins) -> Router:
     spec = plugins.router(name) if isinstance(name, str) else None
     if spec is None:
         raise SettingsError(
-            f"routing.strategy: no plugin offers the routing strategy {name!r}; andon itself has "
+            f"routing.strategy: no plugin offers the routing strategy {name!r}; andon has "
             + ", ".join(BUILTIN)
         )
     return spec.create(options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import http.client
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -86,13 +88,23 @@ def by_unix_socket() -> None:
         raw.connect("/run/docker.sock")
 
 
+def by_reverse_name() -> None:
+    socket.getnameinfo((FAR, 80), 0)
+
+
+def by_new_interpreter() -> None:
+    sys.modules.pop("multiprocessing.popen_spawn_posix", None)
+    multiprocessing.get_context("spawn").Process(target=print).start()
+
+
 def by_packet_socket() -> None:
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
 
 
 WAYS = [
     by_socket, by_name, by_datagram, by_urllib, by_http_client,
-    by_asyncio, by_program, by_shell, by_unix_socket, by_packet_socket,
+    by_asyncio, by_program, by_shell, by_unix_socket, by_packet_socket, by_reverse_name,
+    by_new_interpreter,
 ]  # fmt: skip
 
 
@@ -131,6 +143,20 @@ def test_this_machine_stays_within_reach(listener: int) -> None:
         await writer.wait_closed()
 
     asyncio.run(connect())
+
+
+@pytest.mark.usefixtures("armed")
+def test_a_worker_that_is_forked_is_guarded() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    context = multiprocessing.get_context("fork")
+    worker = context.Process(target=_say_whether_it_is_guarded, args=(theirs,))
+    worker.start()
+    assert ours.recv() is True
+    worker.join()
+
+
+def _say_whether_it_is_guarded(line: Any) -> None:
+    line.send(is_armed())
 
 
 @pytest.mark.usefixtures("armed")

@@ -153,6 +153,63 @@ def test_a_signal_is_passed_on() -> None:
     assert launched("sh", "-c", script).returncode == 5
 
 
+def test_a_program_under_a_layer_may_start_another_one() -> None:
+    """It is held already: no second layer is wanted, and none could decide more."""
+    code = (
+        "import sys\n"
+        "from andon.privacy.egress import EgressPolicy\n"
+        "from andon.privacy.launch import run\n"
+        "sys.exit(run(['sh', '-c', 'exit 4'], EgressPolicy(),\n"
+        "             report=lambda found: print(found[0].reason)))\n"
+    )
+    done = launched(sys.executable, "-c", code)
+    assert (done.returncode, done.stderr) == (4, "")
+    assert "on already" in done.stdout
+
+
+def test_without_its_supervisor_a_program_reaches_nothing(server: socket.socket) -> None:
+    code = (
+        "import os, signal, socket, sys\n"
+        "near = ('127.0.0.1', int(sys.argv[1]))\n"
+        "socket.create_connection(near).close()\n"
+        "watch = os.pidfd_open(os.getppid())\n"
+        "os.kill(os.getppid(), signal.SIGKILL)\n"
+        "import select\n"
+        "poll = select.poll()\n"
+        "poll.register(watch, select.POLLIN)\n"
+        "poll.poll()\n"
+        "print(socket.socket().connect_ex(near) != 0)\n"
+    )
+    done = launched(sys.executable, "-c", code, str(server.getsockname()[1]))
+    assert done.stdout.splitlines() == ["[True]", "True"]
+
+
+def test_many_connections_at_once_and_signals_between_them(server: socket.socket) -> None:
+    code = (
+        "import signal, socket, sys, threading\n"
+        "near = ('127.0.0.1', int(sys.argv[1]))\n"
+        "signal.signal(signal.SIGALRM, lambda *_: None)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\n"
+        "failed = []\n"
+        "def work():\n"
+        "    for _ in range(50):\n"
+        "        with socket.socket() as near_socket, socket.socket() as far_socket:\n"
+        "            if near_socket.connect_ex(near):\n"
+        "                failed.append('near')\n"
+        "            if far_socket.connect_ex(('192.0.2.1', 9)) != 13:\n"
+        "                failed.append('far')\n"
+        "threads = [threading.Thread(target=work) for _ in range(8)]\n"
+        "for thread in threads: thread.start()\n"
+        "work()\n"
+        "for thread in threads: thread.join()\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "print(failed)\n"
+    )
+    server.listen(1000)
+    done = launched(sys.executable, "-c", code, str(server.getsockname()[1]))
+    assert done.stdout.splitlines() == ["[True]", "[]"], done.stderr
+
+
 def test_the_environment_is_quiet() -> None:
     done = launched("env", HTTPS_PROXY="http://proxy:1", all_proxy="http://proxy:1")
     variables = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)

@@ -7,7 +7,8 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,7 @@ def test_a_name_is_checked(fetch: Fetch, for_name: Certificate, for_number: Cert
         assert len(server.requests) == 2
 
 
-def test_a_number_is_checked_and_not_sent_as_a_name(
-    fetch: Fetch, for_number: Certificate
-) -> None:
+def test_a_number_is_checked_and_not_sent_as_a_name(fetch: Fetch, for_number: Certificate) -> None:
     asked: list[object] = []
     with serve(for_number) as server:
         assert server.tls is not None
@@ -162,27 +161,23 @@ def test_plain_text_where_tls_was_expected(fetch: Fetch, for_number: Certificate
         fetch(server.url.replace("https:", "http:"), for_number.file)
 
 
-@pytest.fixture
-def six() -> Iterator[socket.socket]:
-    if not socket.has_ipv6:
-        pytest.skip("has no IPv6")
+def test_the_sixth_version(fetch: Fetch, for_number: Certificate) -> None:
+    heads: list[bytes] = []
+
+    def answer(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer, for_number.context().wrap_socket(peer, server_side=True) as secure:
+            while head := secure.recv(65536):
+                heads.append(head)
+                secure.sendall(respond(200, b"fine"))
+
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
         pytest.skip("has no IPv6")
-    with listener:
-        yield listener
-
-
-def test_the_sixth_version(fetch: Fetch, six: socket.socket) -> None:
-    port = six.getsockname()[1]
-
-    class Server(ScriptedServer):
-        address_family = socket.AF_INET6
-
-    six.close()
-    server = Server.__new__(Server)
-    server.address_family = socket.AF_INET6
-    assert port
-    del server
-    pytest.importorskip("andon")
+    with listener, ThreadPoolExecutor(1) as pool:
+        served = pool.submit(answer, listener)
+        port = listener.getsockname()[1]
+        assert fetch(f"https://[::1]:{port}/", for_number.file) == b"fine"
+        served.result(10)
+    assert len(heads) == 2 and all(b"host: [::1]:%d\r\n" % port in head for head in heads)

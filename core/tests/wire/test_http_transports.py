@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -181,6 +182,15 @@ def test_a_request_never_smuggles_another(server: ScriptedServer, face: Face) ->
     assert server.requests == []
 
 
+def test_where_a_request_ends_is_not_for_its_headers_to_say(
+    server: ScriptedServer, own: Face
+) -> None:
+    for name in ("Content-Length", "content-length", "Transfer-Encoding"):
+        own.fetch(server.url, headers={name: "40"}, body=b"{}")
+    assert [request.body for request in server.requests] == [b"{}"] * 3
+    assert server.connections == 1
+
+
 # -- Connections ----------------------------------------------------------------------------------
 
 
@@ -251,6 +261,25 @@ def test_a_forked_process_has_connections_of_its_own(
     face.fetch(server.url)
     here = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: here + 1)
+    assert face.fetch(server.url)[2] == b"fine"
+    assert server.connections == 2
+    face.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
+def test_what_a_child_does_is_not_heard_by_its_parent(server: ScriptedServer) -> None:
+    face = Threads()
+    with face.connection.send("POST", server.url, {}, b"{}", FINE) as reply:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # there are threads, and the child makes none
+            child = os.fork()
+        if not child:
+            # It leaves the block as well, and must not keep, or end, what is its parent's.
+            reply.close()
+            fine = face.fetch(server.url)[2] == b"fine"
+            os._exit(0 if fine else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert reply.read() == b"fine"
     assert face.fetch(server.url)[2] == b"fine"
     assert server.connections == 2
     face.close()
@@ -401,6 +430,29 @@ def test_a_server_that_does_not_listen_to_the_request(own: Face) -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with pytest.raises(RequestTimeout, match=r"could not be sent within 0\.2 s"):
             own.fetch(url, Timeouts(stall=0.2), body=b"x" * 20_000_000)
+
+
+def test_a_request_that_is_heard_slowly_does_not_outlive_its_total(own: Face) -> None:
+    over = threading.Event()
+
+    def listen(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            while not over.wait(0.01):
+                peer.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        served = pool.submit(listen, listener)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        started = time.monotonic()
+        try:
+            with pytest.raises(RequestTimeout, match=r"timeout of 0\.3 s"):
+                own.fetch(url, Timeouts(stall=5, total=0.3), body=b"x" * 20_000_000)
+        finally:
+            over.set()
+        assert time.monotonic() - started < 4
+        served.result(10)
 
 
 def test_a_connection_that_is_not_made(own: Face) -> None:

@@ -141,10 +141,26 @@ def _check_program(_: EgressPolicy, arguments: Sequence[Any]) -> None:
         raise PrivacyViolation(f"the program {arguments[0]!r}, which could send what it likes")
 
 
-def _check_import(_: EgressPolicy, arguments: Sequence[Any]) -> None:
-    if arguments[0] == "uvloop" and not is_enforced():
-        raise PrivacyViolation(_UVLOOP)
+def _check_reverse(policy: EgressPolicy, arguments: Sequence[Any]) -> None:
+    """The name of an address is asked for where the address is."""
+    address = arguments[0]
+    if isinstance(address, tuple) and address:
+        policy.check_address(str(address[0]).partition("%")[0])
 
+
+def _check_import(_: EgressPolicy, arguments: Sequence[Any]) -> None:
+    name = arguments[0]
+    if name == "uvloop" and not is_enforced():
+        raise PrivacyViolation(_UVLOOP)
+    if name in _NEW_INTERPRETERS and not is_enforced():
+        raise PrivacyViolation(
+            "a new interpreter, in which there is no guard; let multiprocessing fork, or use a "
+            "layer in the kernel: andon sovereign -- COMMAND"
+        )
+
+
+#: What multiprocessing starts interpreters with, without telling Python.
+_NEW_INTERPRETERS = {"multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"}
 
 _UVLOOP = (
     "uvloop connects without telling Python; use asyncio's own event loop, or a layer in the "
@@ -159,6 +175,7 @@ _CHECKS: Mapping[str, Callable[[EgressPolicy, tuple[Any, ...]], None]] = {
     "socket.getaddrinfo": _check_name,
     "socket.gethostbyname": _check_name,
     "socket.gethostbyaddr": _check_name,
+    "socket.getnameinfo": _check_reverse,
     "subprocess.Popen": _check_program,
     "os.system": _check_program,
     "os.exec": _check_program,

@@ -71,6 +71,9 @@ def enter(layer: Layer, ports: Sequence[int], hand_over: HandOver) -> tuple[Prot
     """
     if layer is Layer.LANDLOCK and not ports:
         raise PrivacyViolation("the layer landlock goes by ports: name those of your servers")
+    if layer is Layer.AUTO and not ports and is_enforced():
+        name = os.environ.get(VARIABLE, "kernel")
+        return (Protection(name, True, "on already, and nothing in here can take it off"),)
     tried: list[Protection] = []
     for choice in _ORDER if layer is Layer.AUTO else (layer,):
         found = _entered(choice, ports, hand_over)
@@ -168,4 +171,6 @@ def _alone() -> Protection:
 
 
 def _said(error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return "this process has a supervisor already"
     return error.strerror or str(error)

@@ -43,7 +43,8 @@ def is_alone() -> bool:
 def _raise_loopback() -> None:
     import fcntl
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    # A unix socket will do, and is there under every filter.
+    with socket.socket(socket.AF_UNIX) as control:
         request = struct.pack("16sH22x", b"lo", 0)
         [flags] = struct.unpack("16xH22x", fcntl.ioctl(control, _GET_FLAGS, request))
         fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH22x", b"lo", flags | _UP))
