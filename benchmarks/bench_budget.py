@@ -47,7 +47,7 @@ MAX_TOKENS = 1_000
 WORDS = "the of and to in is that for with as on be at by this from or an are it was".split()
 
 
-# -- Speed ------------------------------------------------------------------------------------------
+# -- Speed ----------------------------------------------------------------------------------------
 
 
 def spend(ledger: Ledger, pairs: int) -> float:
@@ -108,7 +108,7 @@ def speeds(pairs: int) -> dict[str, tuple[float, float | None]]:
         return found
 
 
-# -- False refusals ---------------------------------------------------------------------------------
+# -- False refusals -------------------------------------------------------------------------------
 
 
 def chats(choose: random.Random) -> Iterator[ChatRequest]:
@@ -133,7 +133,7 @@ def true_usage(request: ChatRequest, choose: random.Random) -> Usage:
 
 def refusals(budget_usd: int, at_once: int, learns: bool) -> tuple[int, int, float]:
     """Return requests granted, false refusals, and what of the budget was used at the first one."""
-    choose = random.Random(1)
+    choose = random.Random(1)  # noqa: S311  the same requests in every run
     breaker = CostCircuitBreaker(CircuitBreakerConfig(daily_budget_usd=budget_usd))
     calibration, counter = Calibration(), ChatCounter()
     running: list[tuple[Reservation, ChatRequest, Usage]] = []

@@ -2,9 +2,8 @@
 
 A server in C answers at once, as OpenAI's Chat Completions do, on a core of its own. Each client
 lives in a process of its own on another core, the same for all; and they take turns, so that a busy
-machine disturbs all alike. Absolute times belong to a
-machine; the ratios hold. A peer that is not installed is left out; one whose requirements contradict
-another's may have an interpreter of its own::
+machine disturbs all alike. Absolute times belong to a machine; the ratios hold. A peer that is not
+installed is left out; one whose requirements contradict another's may have its own interpreter::
 
     python benchmarks/bench_http.py [--runs 7] [--only sync many stream start] [--json]
         [--python litellm=OTHER/bin/python]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from andon import Locality
 from andon.backends import Backend
@@ -32,7 +33,7 @@ SERVICE = 2.0
 OBJECTIVE = 2.0
 COUNT = 20_000
 LOADS = (0.9, 1.2, 2.0)
-BOTH = {"slots": {"local": SLOTS}, "service_time": SERVICE}
+BOTH: dict[str, Any] = {"slots": {"local": SLOTS}, "service_time": SERVICE}
 
 RULES = {
     "no spillover": RouterConfig(spillover_backends=(), **BOTH),

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,25 +44,26 @@ SECRET = "the launch code is 7"
 
 # -- What is watched -----------------------------------------------------------------------------
 
-_watchers: list[list[tuple[str, Any]]] = []
-
-
-def _hear(event: str, arguments: tuple[Any, ...]) -> None:
-    if event in {"socket.getaddrinfo", "socket.connect", "socket.sendto"}:
-        for seen in _watchers:
-            seen.append((event, arguments[0 if event == "socket.getaddrinfo" else 1]))
-
-
-sys.addaudithook(_hear)
-
 
 @pytest.fixture
-def watched() -> Iterator[list[tuple[str, Any]]]:
-    """Give what this process tries to look up and to connect to."""
-    seen: list[tuple[str, Any]] = []
-    _watchers.append(seen)
-    yield seen
-    _watchers.remove(seen)
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Give what is looked up and connected to, by name or address."""
+    seen: list[Any] = []
+    look_up, connect, connect_ex = (
+        socket.getaddrinfo, socket.socket.connect, socket.socket.connect_ex
+    )  # fmt: skip
+
+    def noted(what: Callable[..., Any], place: int) -> Callable[..., Any]:
+        def note(*arguments: Any, **options: Any) -> Any:
+            seen.append(arguments[place])
+            return what(*arguments, **options)
+
+        return note
+
+    monkeypatch.setattr(socket, "getaddrinfo", noted(look_up, 0))
+    monkeypatch.setattr(socket.socket, "connect", noted(connect, 1))
+    monkeypatch.setattr(socket.socket, "connect_ex", noted(connect_ex, 1))
+    return seen
 
 
 # -- Addresses: a backend that calls itself local, and where it really is --------------------------
@@ -104,7 +105,8 @@ def test_addresses(
     if case["expected"] == "allow":
         # It was tried, on this machine, where nobody listens.
         assert isinstance(caught.value, andon.TransportError)
-        assert all(str(place).startswith(("('127.0.0.1'", "('::1'")) for _, place in watched)
+        assert watched
+        assert all(str(place).startswith(("('127.0.0.1'", "('::1'")) for place in watched)
     else:
         refused = isinstance(caught.value, PrivacyViolation | andon.SettingsError)
         assert refused, caught.value
@@ -460,36 +462,30 @@ def _a_price_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 # -- What is in no table: what a user's own code and its libraries do --------------------------
 
 
-def _by(library: str, code: str) -> Any:
-    def way() -> None:
-        if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed")
-        exec(code, {"FAR": FAR})
+LIBRARIES = {
+    "aiohttp": "import aiohttp, asyncio\nasync def get():\n async with aiohttp.ClientSession() as s:"
+    "\n  await s.get('http://' + FAR)\nasyncio.run(get())",
+    "httpx": "import httpx; httpx.get('http://' + FAR)",
+    "httpx2": "import httpx2; httpx2.get('http://' + FAR)",
+    "requests": "import requests; requests.get('http://' + FAR)",
+    "urllib3": "import urllib3; urllib3.request('GET', 'http://' + FAR, retries=False)",
+    "urllib": "import urllib.request; urllib.request.urlopen('http://' + FAR)",
+    "ftplib": "import ftplib; ftplib.FTP(FAR)",
+    "smtplib": "import smtplib; smtplib.SMTP(FAR)",
+    "socket": "import socket; socket.create_connection((FAR, 443))",
+    "_socket": "import _socket; _socket.socket().connect((FAR, 443))",
+    "ssl": "import ssl; ssl.get_server_certificate((FAR, 443))",
+    "xmlrpc": "import xmlrpc.client as x; x.ServerProxy('http://' + FAR).a()",
+}
 
-    return pytest.param(way, id=library)
 
-
-@pytest.mark.parametrize(
-    "way",
-    [
-        _by("httpx", "import httpx; httpx.get('http://' + FAR)"),
-        _by("httpx2", "import httpx2; httpx2.get('http://' + FAR)"),
-        _by("requests", "import requests; requests.get('http://' + FAR, timeout=2)"),
-        _by("urllib3", "import urllib3; urllib3.request('GET', 'http://' + FAR, retries=False)"),
-        _by("urllib", "import urllib.request; urllib.request.urlopen('http://' + FAR)"),
-        _by("ftplib", "import ftplib; ftplib.FTP(FAR)"),
-        _by("smtplib", "import smtplib; smtplib.SMTP(FAR)"),
-        _by("socket", "import socket; socket.create_connection((FAR, 443))"),
-        _by(
-            "_socket",
-            "import _socket\ns = _socket.socket()\ntry: s.connect((FAR, 443))\nfinally: s.close()",
-        ),
-        _by("ssl", "import ssl; ssl.get_server_certificate((FAR, 443))"),
-        _by("xmlrpc", "import xmlrpc.client as x; x.ServerProxy('http://' + FAR).a()"),
-    ],
-)
-def test_a_users_own_code(way: Callable[[], None]) -> None:
-    stopped(way)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_users_own_code(library: str) -> None:
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    code = "import andon; client = andon.Client(discover=False, privacy='sovereign')\n"
+    done = alone(f"{code}FAR = {FAR!r}\n{LIBRARIES[library]}")
+    assert done.returncode and "the privacy guard stopped socket" in done.stderr, done.stderr
 
 
 def _datagram(flags: str) -> None:

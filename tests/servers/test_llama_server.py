@@ -12,7 +12,6 @@ import pytest
 
 import andon_llama_cpp
 from andon import AsyncClient, Client, FinishReason, Locality, PrivacyViolation
-from andon.backends import TellsSlots
 from andon.errors import (
     AuthenticationError,
     BadRequestError,
@@ -252,8 +251,5 @@ def test_an_unknown_template_is_told_before_anything_is_sent(
 
 
 def test_the_slots_that_it_has(client: Client) -> None:
-    backend = client._place.reach("llama-cpp")
-    assert isinstance(backend, TellsSlots)
-    slots = backend.learn_slots()
-    assert slots is not None and slots >= 1
-    assert asyncio.run(backend.alearn_slots()) == slots
+    # As run_llama_server.py starts it.
+    assert client.learn_slots("llama-cpp") == 1

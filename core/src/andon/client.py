@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from andon.backends import AnswersQuestions, Backend, PromptMeasure
+from andon.backends import AnswersQuestions, Backend, PromptMeasure, TellsSlots
 from andon.budget import Budget, CostCircuitBreaker, Ledger
 from andon.chat import ChatRequest, ChatResponse
 from andon.context import TruncationStrategy
@@ -251,6 +251,19 @@ class Client(_BaseClient):
         if isinstance(asked, AnswersQuestions):
             asked.check_health()
 
+    def learn_slots(self, backend: str) -> int | None:
+        """Ask a backend how many requests it serves at a time, and route by it from now on.
+
+        What the settings say in ``routing.slots`` goes before. See :meth:`list_models`.
+
+        :param backend: the backend's name.
+        :return: how many, or None where it does not tell.
+        """
+        asked = self._place.reach(backend)
+        slots = asked.learn_slots() if isinstance(asked, TellsSlots) else None
+        self._place.note_slots(backend, slots)
+        return slots
+
     def count_tokens(
         self, model: str, messages: Messages, **options: Unpack[RequestOptions]
     ) -> TokenCount:
@@ -336,6 +349,16 @@ class AsyncClient(_BaseClient):
         asked = await self._areach(backend)
         if isinstance(asked, AnswersQuestions):
             await asked.acheck_health()
+
+    async def learn_slots(self, backend: str) -> int | None:
+        """Ask a backend how many requests it serves; see :meth:`Client.learn_slots`."""
+        asked = await self._areach(backend)
+        slots = await asked.alearn_slots() if isinstance(asked, TellsSlots) else None
+        import asyncio
+
+        # In a thread: a router that shares its counts tells it to a server.
+        await asyncio.to_thread(self._place.note_slots, backend, slots)
+        return slots
 
     async def count_tokens(
         self, model: str, messages: Messages, **options: Unpack[RequestOptions]

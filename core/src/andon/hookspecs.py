@@ -106,10 +106,9 @@ def andon_register_tokenizers() -> Iterable[TokenizerSpec]:  # type: ignore[empt
 def andon_price(backend: str, model: str) -> Price | None:
     """Say what a model costs.
 
-    Called for each request to a model that is not on one's own hardware and whose price the
-    settings do not give; never blocks.
-    Stops at the first answer that is not None; plugins that the embedder handed over are asked
-    before installed ones.
+    Never blocks. A plugin that the embedder handed over is called for each request, before the
+    settings are asked; an installed one for each request to a model that is not on one's own
+    hardware and whose price nobody nearer knows. Stops at the first answer that is not None.
 
     :param backend: the backend's name.
     :param model: the model's name there.

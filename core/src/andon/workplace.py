@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from andon.backends import Backend
+from andon.backends import Backend, TellsSlots
 from andon.budget import CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
 from andon.context import ContextManager, ContextWindow
 from andon.context.manager import counter_for
@@ -27,7 +27,7 @@ from andon.profiles import ProfileTable
 from andon.routing import BUILTIN, InOrder, Router, create_router
 from andon.selection import BackendSelector
 from andon.settings import Settings
-from andon.specs import BackendContext, BackendSpec, ModelCard
+from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
 from andon.trip import House
 
 
@@ -109,7 +109,16 @@ class Workplace:
                 context = self._context(spec)
                 check_endpoint(self.settings.privacy, self._egress, spec.name, context.options)
                 backend = self._backends[spec.name] = spec.create(context)
+                if spec.locality is Locality.IN_PROCESS and isinstance(backend, TellsSlots):
+                    # Nobody needs to be asked over a network for it.
+                    self.note_slots(spec.name, backend.learn_slots())
             return backend
+
+    def note_slots(self, name: str, slots: int | None) -> None:
+        """Tell the router how many requests a backend serves at a time."""
+        note = getattr(self.house.router, "note_slots", None)
+        if note is not None:
+            note(self.find_backend(name).name, slots)
 
     def reach(self, name: str) -> Backend:
         """Return a backend that the privacy tier allows to ask.

@@ -343,7 +343,7 @@ def test_a_redirect(server: ScriptedServer, ask: Ask) -> None:
 
 def test_an_endless_body(server: ScriptedServer, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 300_000
-    for kind, name in ((http.HTTPResponse, "read"), (http_async.AioResponse, "aread")):
+    for kind, name in ((http.SocketResponse, "read"), (http_async.AioResponse, "aread")):
         monkeypatch.setitem(getattr(kind, name).__kwdefaults__, "cut", False)
         monkeypatch.setattr(getattr(kind, name), "__defaults__", (limit,))
     server.says([head(200, CHUNKED), FOR_EVER])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import types
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,13 @@ from andon.specs import BackendSpec
 from andon.testing import ScriptedBackend
 
 MODELS = ["home:m", "cloud:m"]
+
+
+async def aeventually(true: Callable[[], bool]) -> None:
+    """Let other tasks work until something holds."""
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110  there is no event for it
+            await asyncio.sleep(0.001)
 
 
 class Busy(ScriptedBackend):
@@ -42,9 +50,8 @@ class Busy(ScriptedBackend):
     ) -> AsyncIterator[ChatDelta]:
         self._enter()
         try:
-            while not self.open.is_set():
-                await asyncio.sleep(0.001)
-            async for delta in super().astream(request, timeout):
+            await aeventually(self.open.is_set)
+            for delta in ScriptedBackend.stream(self, request, timeout):
                 yield delta
         finally:
             self.now -= 1
@@ -119,11 +126,11 @@ def test_tasks_take_turns_and_cancelled_ones_leave_nothing_behind(places: Places
         async with AsyncClient(**arguments(places, spillover_threshold=6)) as client:
             router = router_of(client)
             tasks = [asyncio.create_task(client.chat(MODELS, "hi")) for _ in range(20)]
-            while router.load("home").in_flight < 6 or router.load("cloud").admitted < 14:
-                await asyncio.sleep(0.001)
+            await aeventually(
+                lambda: router.load("home").in_flight == 6 and router.load("cloud").admitted == 14
+            )
             waiting = asyncio.create_task(client.chat("home:m", "hi"))
-            while router.load("home").in_flight < 7:
-                await asyncio.sleep(0.001)
+            await aeventually(lambda: router.load("home").in_flight == 7)
             waiting.cancel()
             assert isinstance(
                 (await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError
@@ -149,6 +156,46 @@ def test_a_turn_that_does_not_come_in_time(places: Places) -> None:
         places.home.open.set()
         held.join(30)
         assert router_of(client).load("home").in_flight == 0
+
+
+class Telling(ScriptedBackend):
+    """Says how many requests it serves at a time."""
+
+    def learn_slots(self) -> int:
+        return 3
+
+    async def alearn_slots(self) -> int:
+        return 3
+
+
+def offers(locality: Locality) -> Any:
+    spec = BackendSpec(name="home", create=lambda context: Telling(["x"]), locality=locality)
+    module = types.ModuleType("telling")
+    vars(module)["andon_register_backends"] = andon.hookimpl(lambda: [spec])
+    return module
+
+
+def test_slots_are_learned_when_a_server_is_asked_and_from_an_engine_at_once() -> None:
+    routing = {"strategy": "spillover"}
+    server, engine = offers(Locality.LOCAL), offers(Locality.IN_PROCESS)
+    with Client(discover=False, plugins=[server], routing=routing) as client:
+        assert client.learn_slots("home") == 3
+        assert router_of(client)._slots == {"home": 3}
+    with Client(discover=False, plugins=[engine], routing=routing) as client:
+        client.chat("home:m", "hi")
+        assert router_of(client)._slots == {"home": 3}
+    with Client(discover=False, plugins=[server]) as client:
+        assert client.learn_slots("home") == 3
+
+    async def learn() -> int | None:
+        async with AsyncClient(
+            discover=False, plugins=[server], routing={**routing, "slots": {"home": 7}}
+        ) as client:
+            slots = await client.learn_slots("home")
+            assert router_of(client)._slots == {"home": 7}
+            return slots
+
+    assert asyncio.run(learn()) == 3
 
 
 def test_a_stream_that_is_left_frees_its_place(places: Places) -> None:

@@ -173,3 +173,13 @@ def test_a_narrow_terminal_shows_records(
         "               word by word, as it was",
         "               said",
     ]
+
+
+def test_the_health_of_backends(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = json.loads(invoke("backends", "--health", "--json").stdout)
+    [stub] = [record for record in found if record["name"] == "stub"]
+    assert stub["health"] == "up"
+    assert stub["milliseconds"] >= 0
+    table = invoke("backends", "--health").stdout
+    assert "HEALTH" in table
+    assert "stub" in table

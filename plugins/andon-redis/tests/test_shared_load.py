@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import andon_redis
-from andon import Client, Locality, Rejected, SettingsError
+from andon import AsyncClient, Client, Locality, Rejected, SettingsError
 from andon.backends import Backend
 from andon.errors import PluginWarning
 from andon.routing import Admission, Ask, Candidate, RouterConfig, SpilloverRouter
@@ -373,6 +373,28 @@ def test_settings_name_the_strategy_and_the_server(url: str) -> None:
     routing = {"strategy": "redis", "url": url, "by": "least_busy", "lease": 5.0}
     with Client(discover=False, plugins=plugins, routing=routing) as client:
         assert client.chat("one:m", "hi").text == "hello"
+
+
+def test_tasks_of_two_clients_share_a_queue(url: str) -> None:
+    backend = ScriptedBackend(["hello"])
+    routing = {"strategy": "redis", "url": url, "slots": {"one": 1}}
+
+    async def ask() -> None:
+        plugins = [andon_redis, plugin_with(one=backend)]
+        async with (
+            AsyncClient(discover=False, plugins=plugins, routing=routing) as here,
+            AsyncClient(discover=False, plugins=plugins, routing=routing) as there,
+        ):
+            clients = [here, there] * 10
+            answers = await asyncio.gather(*(one.chat("one:m", "hi") for one in clients))
+            assert [answer.text for answer in answers] == ["hello"] * 20
+            gone = asyncio.create_task(here.chat("one:m", "hi"))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            assert (await there.chat("one:m", "hi", timeout=20)).text == "hello"
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError, ConfigurationError
 from andon.privacy.location import locality_of
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
-from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query, StreamDecoder
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.http import HTTPConnection, HTTPResponse
 from andon.wire.retry import RetryPolicy
@@ -123,13 +123,17 @@ class HTTPBackend:
         try:
             while work.call is not None:
                 try:
-                    # Closed here and not whenever it is collected: the connection ends with it.
-                    async with (
-                        await self._aopen(work) as reply,
-                        aclosing(_afollow(work, reply)) as deltas,
-                    ):
-                        async for delta in deltas:
-                            yield delta
+                    async with await self._aopen(work) as reply:
+                        decoder = work.decoder(reply.status, reply.headers)
+                        if decoder is None:
+                            body = await _aread(reply)
+                            for delta in work.whole(reply.status, reply.headers, body):
+                                yield delta
+                        else:
+                            # Closed here and not whenever it is collected.
+                            async with aclosing(_afollow(work, reply, decoder)) as deltas:
+                                async for delta in deltas:
+                                    yield delta
                 except BackendError as error:
                     for delta in work.recover(error):
                         yield delta
@@ -319,13 +323,10 @@ def _follow(work: Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]
         yield delta
 
 
-async def _afollow(work: Work, reply: AsyncHTTPResponse) -> AsyncGenerator[ChatDelta, None]:
-    """Read one reply in this task; see :func:`_follow`."""
-    decoder = work.decoder(reply.status, reply.headers)
-    if decoder is None:
-        for delta in work.whole(reply.status, reply.headers, await _aread(reply)):
-            yield delta
-        return
+async def _afollow(
+    work: Work, reply: AsyncHTTPResponse, decoder: StreamDecoder
+) -> AsyncGenerator[ChatDelta, None]:
+    """Read one stream in this task; see :func:`_follow`."""
     async with aclosing(reply.aiter_bytes()) as pieces:
         async for data in pieces:
             for delta in decoder.feed(data):

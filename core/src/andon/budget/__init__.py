@@ -9,9 +9,10 @@ from andon.budget.breaker import (
 )
 from andon.budget.budgets import Budget
 from andon.budget.ledger import Balance, Charge, Decision, Hold, Ledger, MemoryLedger, Spending
-from andon.budget.report import BudgetState, ModelSpending, SpendReport
+from andon.budget.report import BackendSpending, BudgetState, ModelSpending, SpendReport
 
 __all__ = [
+    "BackendSpending",
     "Balance",
     "Budget",
     "BudgetState",

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from andon.budget.budgets import ALL, Budget
-from andon.budget.ledger import Ledger, Spending
+from andon.budget.ledger import Balance, Ledger, Spending
 from andon.pricing import to_nano, to_usd
 
 
@@ -25,6 +25,22 @@ class ModelSpending:
 
     backend: str
     model: str
+    requests: int
+    spent_usd: Decimal
+    held_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpending:
+    """What one backend cost today, all of its models together.
+
+    :param backend: its name.
+    :param requests: how many requests.
+    :param spent_usd: what was spent, in US dollars.
+    :param held_usd: what is held for requests under way, in US dollars.
+    """
+
+    backend: str
     requests: int
     spent_usd: Decimal
     held_usd: Decimal
@@ -63,9 +79,26 @@ class SpendReport:
     days: Mapping[str, Decimal]
 
     @property
+    def backends(self) -> Sequence[BackendSpending]:
+        """What each backend cost today, the dearest first."""
+        names = dict.fromkeys(row.backend for row in self.models)
+        rows = [_together(name, self.models) for name in names]
+        return sorted(rows, key=lambda row: (-row.spent_usd - row.held_usd, row.backend))
+
+    @property
     def today_usd(self) -> Decimal:
         """What is spent or held today, in US dollars."""
         return self.days[self.day]
+
+
+def _together(backend: str, models: Sequence[ModelSpending]) -> BackendSpending:
+    rows = [row for row in models if row.backend == backend]
+    return BackendSpending(
+        backend=backend,
+        requests=sum(row.requests for row in rows),
+        spent_usd=sum((row.spent_usd for row in rows), Decimal(0)),
+        held_usd=sum((row.held_usd for row in rows), Decimal(0)),
+    )
 
 
 def report(
@@ -131,7 +164,9 @@ def _budgets(
     balances = {period: ledger.balances(period, now) for period in set(periods.values())}
     for name, budget in budgets.items():
         period = periods[budget.period]
-        for account, balance in balances[period].items():
+        # One budget for all is there before anything was spent; those of each user come with them.
+        unused = {name: Balance(0, 0)} if budget.per is None else {}
+        for account, balance in {**unused, **balances[period]}.items():
             if account == name or account.startswith(f"{name}/"):
                 states.append(
                     BudgetState(

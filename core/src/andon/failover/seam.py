@@ -157,6 +157,7 @@ class Seam:
         self._stops = tuple(stop)
         self._scanner = _Stops(stop, kept + text) if stop and kept else None
         self._again = len(text)
+        self._plain = False
         #: Whether a stop text has ended the answer.
         self.ended = False
 
@@ -171,6 +172,9 @@ class Seam:
 
         :raises SeamMismatch: the new answer does not begin with what was delivered.
         """
+        if self._plain and delta.finish_reason is None and delta.usage is None:
+            # Nothing is left to compare, as for nearly every piece.
+            return delta
         text, reasoning = delta.text, delta.reasoning
         if text:
             text = self._text.feed(text)
@@ -194,6 +198,9 @@ class Seam:
             usage=usage,
             logprobs=self._new_logprobs(delta.logprobs),
         )
+        if delta.text and not delta.logprobs:
+            self._again = 0  # nobody reports log probabilities
+        self._plain = self._scanner is None and self._again <= 0 and self.joined
         says = text or reasoning or calls or finish or usage or joined.provider_state
         return joined if says else None
 
@@ -215,10 +222,8 @@ class Seam:
         missing = self._text.missing
         # The stop text that ended it had begun in what was delivered.
         by_stop = reason is FinishReason.STOP and any(s.startswith(missing) for s in self._stops)
-        unfinished = [
-            e for e in (self._reasoning, *(a for _, a in self._calls.values())) if e.missing
-        ]
-        if (missing and not by_stop) or unfinished:
+        others = (self._reasoning, *(arguments for _, arguments in self._calls.values()))
+        if (missing and not by_stop) or any(part.missing for part in others):
             raise SeamMismatch("the new answer ended before it reached what was delivered")
         return rest
 

@@ -157,6 +157,14 @@ class SocketResponse(HTTPResponse):
             if not waits.ending:
                 raise waits.explain(error) from error
 
+    def read(self, limit: int = MAX_BODY, *, cut: bool = False) -> bytes:
+        """Return the whole body; see :meth:`HTTPResponse.read`."""
+        if self._line is None or not self._parser.complete or "content-encoding" in self.headers:
+            return super().read(limit, cut=cut)
+        # Most replies are small, and came whole with their head.
+        pieces, self._first = self._first, []
+        return within(b"".join(pieces), limit, cut, self._waits, self.status)
+
     def _compressed(self) -> Generator[bytes, None, None]:
         pieces, self._first = self._first, []
         while True:

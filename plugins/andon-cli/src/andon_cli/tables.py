@@ -25,11 +25,13 @@ class Column:
     :param title: what stands above it.
     :param colour: the colour of its cells on a terminal.
     :param least: how narrow it may become on a terminal; its cells are never broken where None.
+    :param right: whether its cells end below each other, as numbers do.
     """
 
     title: str
     colour: str = ""
     least: int | None = None
+    right: bool = False
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -91,7 +93,13 @@ def _print_columns(
 
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column, wide in zip(columns, widths, strict=True):
-        table.add_column(column.title, style=column.colour, width=wide, overflow="fold")
+        table.add_column(
+            column.title,
+            style=column.colour,
+            width=wide,
+            overflow="fold",
+            justify="right" if column.right else "left",
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     _print_rich(table, sum(widths) + _GAP * len(widths))

@@ -12,13 +12,17 @@ from andon_cli.app import App
 from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
 
-_COLUMNS = (Column("TOKENS", "cyan"), Column("USD PER MILLION"))
+_COLUMNS = (Column("TOKENS", "cyan"), Column("USD PER MILLION", right=True))
 _LABELS = {
     "input": "input",
     "cached_input": "input, read from a cache",
     "cache_write": "input, written to a cache",
+    "image_input": "input, images",
+    "audio_input": "input, sound",
     "output": "output",
     "reasoning": "output, reasoning",
+    "image_output": "output, images",
+    "audio_output": "output, sound",
 }
 
 
@@ -31,14 +35,23 @@ def command(app: App, model: str, as_json: bool) -> None:
     with app.client() as client:
         price = client.price(model)
     if as_json:
-        click.echo(json.dumps({"model": model, **_record(price), "source": price.source}, indent=2))
+        since = {"valid_from": price.valid_from} if price.valid_from else {}
+        record = {"model": model, **_record(price), **since, "source": price.source}
+        click.echo(json.dumps(record, indent=2))
         return
-    rows = [(label, f"{rate:f}") for label, rate in _rates(price)]
+    rows = _rows(price)
     for tier in price.long_context:
-        above = f"; prompts above {tier.above:,} tokens"
-        rows += [(label + above, f"{rate:f}") for label, rate in _rates(tier.price)]
+        rows += _rows(tier.price, f"; prompts above {tier.above:,} tokens")
+    if price.batch is not None:
+        rows += _rows(price.batch, "; in a batch")
     print_table(_COLUMNS, rows)
+    if price.valid_from:
+        click.echo(f"since: {price.valid_from}")
     click.echo(f"source: {price.source or 'not stated'}")
+
+
+def _rows(price: Price, when: str = "") -> list[tuple[str, str]]:
+    return [(label + when, f"{rate:f}") for label, rate in _rates(price)]
 
 
 def _rates(price: Price) -> list[tuple[str, Decimal]]:
@@ -50,4 +63,5 @@ def _record(price: Price) -> dict[str, object]:
     rates = {name: getattr(price, name) for name in _LABELS}
     known = {name: f"{rate:f}" for name, rate in rates.items() if rate is not None}
     tiers = [{"above": tier.above, **_record(tier.price)} for tier in price.long_context]
-    return {**known, **({"long_context": tiers} if tiers else {})}
+    batch = {} if price.batch is None else {"batch": _record(price.batch)}
+    return {**known, **({"long_context": tiers} if tiers else {}), **batch}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
@@ -13,25 +14,32 @@ import click
 from andon_cli.app import App
 from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
+from andon_cli.terminal import is_terminal, style, width
 
 if TYPE_CHECKING:
-    from andon.budget import BudgetState, ModelSpending, SpendReport
+    from andon.budget import BackendSpending, BudgetState, ModelSpending, SpendReport
 
+_BACKENDS = (
+    Column("BACKEND", "cyan"),
+    Column("REQUESTS", right=True),
+    Column("SPENT", right=True),
+    Column("HELD", right=True),
+)
 _MODELS = (
-    Column("MODEL", "cyan"),
-    Column("REQUESTS"),
-    Column("SPENT"),
-    Column("HELD"),
+    Column("MODEL", "cyan", least=20),
+    Column("REQUESTS", right=True),
+    Column("SPENT", right=True),
+    Column("HELD", right=True),
 )
 _BUDGETS = (
     Column("BUDGET", "cyan"),
     Column("PERIOD"),
-    Column("USED"),
-    Column("OF"),
-    Column("LEFT"),
+    Column("USED", right=True),
+    Column("OF", right=True),
+    Column("LEFT", right=True),
 )
 
-#: How wide the longest bar of the plot is, in columns.
+#: How wide the longest bar of the plot is at most, in columns.
 _BAR = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -44,7 +52,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 @click.option("--csv", "as_csv", is_flag=True, help="Print the days as CSV, for spreadsheets.")
 @click.pass_obj
 def command(app: App, days: int, as_json: bool, as_csv: bool) -> None:
-    """Show what was spent today, by model and budget, and on the last days."""
+    """Show what was spent today, by backend, model and budget, and on the last days."""
     with app.client() as client:
         report = client.breaker.report(days)
     if as_json:
@@ -60,18 +68,30 @@ def command(app: App, days: int, as_json: bool, as_csv: bool) -> None:
 def _show(report: SpendReport) -> None:
     click.echo(f"Today, {report.day}: {_usd(report.today_usd)}\n")
     if report.models:
-        print_table(_MODELS, [_model_row(row) for row in report.models])
+        if len(report.backends) > 1:
+            print_table(_BACKENDS, [_row(row.backend, row) for row in report.backends])
+            click.echo()
+        print_table(_MODELS, [_row(f"{row.backend}:{row.model}", row) for row in report.models])
         click.echo()
     limited = [state for state in report.budgets if state.limit_usd is not None]
     if limited:
         print_table(_BUDGETS, [_budget_row(state) for state in limited])
         click.echo()
-    for day, usd in report.days.items():
-        click.echo(f"{day}  {_bar(usd, max(report.days.values()))} {_usd(usd)}")
+    _plot(report.days)
 
 
-def _model_row(row: ModelSpending) -> tuple[str, ...]:
-    name = f"{row.backend}:{row.model}"
+def _plot(days: Mapping[str, Decimal]) -> None:
+    """Show what each day cost, as a bar as wide as the terminal leaves room for."""
+    amounts = {day: _usd(usd) for day, usd in days.items()}
+    beside = max(len(day) + len(amount) for day, amount in amounts.items()) + 4
+    room = min(_BAR, width() - beside) if is_terminal(sys.stdout) else _BAR
+    most = max(days.values())
+    for day, usd in days.items():
+        bar = style(_bar(usd, most, max(room, 1)), sys.stdout, fg="cyan")
+        click.echo(f"{day}  {bar}{' ' if usd else ''}{amounts[day]}")
+
+
+def _row(name: str, row: BackendSpending | ModelSpending) -> tuple[str, ...]:
     return name, f"{row.requests:,}", _usd(row.spent_usd), _usd(row.held_usd)
 
 
@@ -82,8 +102,8 @@ def _budget_row(state: BudgetState) -> tuple[str, ...]:
     return name, state.period, _usd(state.used_usd), _usd(limit), _usd(left)
 
 
-def _bar(usd: Decimal, most: Decimal) -> str:
-    eighths = int(usd / most * _BAR * 8) if most else 0
+def _bar(usd: Decimal, most: Decimal, room: int) -> str:
+    eighths = int(usd / most * room * 8) if most else 0
     # What is not nothing is seen.
     eighths = max(eighths, 1) if usd else 0
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
@@ -101,6 +121,15 @@ def _record(report: SpendReport) -> dict[str, object]:
     return {
         "day": report.day,
         "usd": f"{report.today_usd:f}",
+        "backends": [
+            {
+                "backend": row.backend,
+                "requests": row.requests,
+                "spent_usd": f"{row.spent_usd:f}",
+                "held_usd": f"{row.held_usd:f}",
+            }
+            for row in report.backends
+        ],
         "models": [
             {
                 "backend": row.backend,
