@@ -180,6 +180,7 @@ def _fit(
         tight=tight,
         block=trip.house.truncation_block,
         calibration=_calibration(trip, candidate, request.model),
+        near=candidate.spec.locality is Locality.LOCAL,
     )
     if fitted.dropped:
         yield Tell(

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from andon.ahead import Ahead, AsyncAhead, aany_ready, any_ready
 from andon.backends import Backend
+from andon.backends.questions import Cards, acount_there, alearn_card, count_there, learn_card
 from andon.budget import CostCircuitBreaker, Reservation
 from andon.chat import ChatDelta, ChatResponse
 from andon.effects import (
@@ -27,9 +28,11 @@ from andon.effects import (
     AnyReady,
     Clock,
     Close,
+    CountThere,
     Create,
     Effect,
     Emit,
+    LearnCard,
     Leave,
     Measure,
     Next,
@@ -54,6 +57,7 @@ class World:
     :param breaker: grants spending.
     :param observers: who is told of events.
     :param router_waits: whether the router asks a server, which an event loop must not wait for.
+    :param cards: what servers said of their models.
     """
 
     create: Callable[[BackendSpec], Backend]
@@ -61,6 +65,7 @@ class World:
     breaker: CostCircuitBreaker
     observers: Sequence[ObserverSpec] = ()
     router_waits: bool = False
+    cards: Cards = field(default_factory=dict)
     _silenced: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
@@ -135,8 +140,8 @@ def _perform(effect: Effect, world: World) -> Any:
     match effect:
         case Create(spec):
             return world.create(spec)
-        case Measure(backend, request):
-            return backend.measure(request)
+        case Measure() | LearnCard() | CountThere():
+            return _question(effect, world)
         case Send(backend, request, timeout, ahead):
             stream = iter(backend.stream(request, timeout))
             return Ahead(stream) if ahead else stream
@@ -147,6 +152,16 @@ def _perform(effect: Effect, world: World) -> Any:
         case WaitTurn(turn, timeout):
             return turn.wait(timeout)
     return world.perform(effect)
+
+
+def _question(effect: Measure | LearnCard | CountThere, world: World) -> Any:
+    match effect:
+        case Measure(backend, request):
+            return backend.measure(request)
+        case LearnCard(backend, model):
+            return learn_card(backend, model, world.cards)
+        case CountThere(backend, request):
+            return count_there(backend, request)
 
 
 def _close(stream: Any) -> None:
@@ -191,13 +206,23 @@ async def _aperform(effect: Effect, world: World) -> Any:
             return await _astream(effect)
         case Create(spec):
             return world.backends.get(spec.name) or await _create_in_thread(spec, world)
-        case Measure(backend, request):
-            return await backend.ameasure(request)
+        case Measure() | LearnCard() | CountThere():
+            return await _aquestion(effect, world)
         case WaitTurn(turn, timeout):
             return await turn.await_(timeout)
     ledger = isinstance(effect, Reserve | Settle) and world.breaker.ledger.waits
     router = isinstance(effect, Admit | Leave) and world.router_waits
     return await _perform_in_thread(effect, world) if ledger or router else world.perform(effect)
+
+
+async def _aquestion(effect: Measure | LearnCard | CountThere, world: World) -> Any:
+    match effect:
+        case Measure(backend, request):
+            return await backend.ameasure(request)
+        case LearnCard(backend, model):
+            return await alearn_card(backend, model, world.cards)
+        case CountThere(backend, request):
+            return await acount_there(backend, request)
 
 
 async def _astream(effect: Send | AnyReady | Close) -> Any:

@@ -15,7 +15,7 @@ from andon.budget import Reservation
 from andon.chat import ChatDelta, ChatRequest
 from andon.events import Event
 from andon.routing import Admission, Ask, Candidate, Router, Turn
-from andon.specs import BackendSpec
+from andon.specs import BackendSpec, ModelCard
 
 T = TypeVar("T")
 
@@ -30,6 +30,22 @@ class Create:
 @dataclass(frozen=True, slots=True)
 class Measure:
     """Measure this prompt. Answer: a :class:`PromptMeasure`, or None."""
+
+    backend: Backend
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class LearnCard:
+    """Ask this server about its model. Answer: a :class:`ModelCard`, or None."""
+
+    backend: Backend
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountThere:
+    """Have this server count a prompt's tokens. Answer: how many, or None."""
 
     backend: Backend
     request: ChatRequest
@@ -143,6 +159,8 @@ Effect: TypeAlias = (
     | WaitTurn
     | Create
     | Measure
+    | LearnCard
+    | CountThere
     | Reserve
     | Settle
     | Send
@@ -173,6 +191,18 @@ def measure(backend: Backend, request: ChatRequest) -> Steps[PromptMeasure | Non
     """Have a prompt measured."""
     size: PromptMeasure | None = yield Measure(backend, request)
     return size
+
+
+def learn_card(backend: Backend, model: str) -> Steps[ModelCard | None]:
+    """Have a server asked about its model."""
+    card: ModelCard | None = yield LearnCard(backend, model)
+    return card
+
+
+def count_there(backend: Backend, request: ChatRequest) -> Steps[int | None]:
+    """Have a server count a prompt's tokens."""
+    tokens: int | None = yield CountThere(backend, request)
+    return tokens
 
 
 def send(backend: Backend, request: ChatRequest, timeout: float | None) -> Steps[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 from andon.backends import Backend, PromptMeasure
 from andon.chat import ChatRequest
@@ -16,9 +18,13 @@ from andon.context import (
 )
 from andon.context.manager import reserve_for
 from andon.context.turns import Turns
-from andon.effects import Steps, measure
+from andon.effects import Steps, count_there, learn_card, measure
 from andon.errors import ContextOverflowError
-from andon.tokens import Exactness
+from andon.specs import ModelCard
+from andon.tokens import Exactness, TokenCount
+
+#: Tells how large a request's prompt is, and how large it may be.
+Size: TypeAlias = Callable[[ChatRequest], Steps[PromptMeasure | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,14 @@ def fit(
     tight: bool = False,
     block: int = 1,
     calibration: Calibration | None = None,
+    near: bool = False,
 ) -> Steps[Fitted]:
     """Fit a request into its model's window.
 
-    A backend that can measure prompts is asked, and its word is exact. Otherwise a tokenizer
-    counts; where there is none, what earlier answers told about their prompts. Where nothing is
-    known, the request is sent as it is, and if the provider then says that it is too long, it is
-    fitted by an upper bound.
+    A backend that can measure prompts is asked, and its word is exact; so is that of a server on
+    this machine that counts tokens. Otherwise a tokenizer counts; where there is none, what earlier
+    answers told about their prompts. Where nothing is known, the request is sent as it is, and if
+    the provider then says that it is too long, it is fitted by an upper bound.
 
     :param backend: who is to answer.
     :param request: what to send.
@@ -59,6 +66,7 @@ def fit(
     :param tight: whether the provider has said that the request is too long.
     :param block: how many turns are left out at a time.
     :param calibration: what is known of the size of the model's prompts.
+    :param near: whether the backend is on this machine, and asking it costs nothing.
     :raises ContextOverflowError: it does not fit.
     """
     measured = yield from measure(backend, request)
@@ -71,7 +79,12 @@ def fit(
             return Fitted(request, measured)
         if not may_truncate:
             window.check(measured.count.tokens)
-        return (yield from _fit_measured(backend, request, window, strategy, block))
+        size = partial(measure, backend)
+        return (yield from _fit_measured(size, request, window, strategy, block))
+    if near and may_truncate and not tight:
+        fitted = yield from _fit_there(backend, request, strategy, block, calibration)
+        if fitted is not None:
+            return fitted
     manager = find_manager() if may_truncate else None
     if manager is None:
         return Fitted(request, measured)
@@ -116,8 +129,42 @@ def _pinned(request: ChatRequest, manager: ContextManager) -> Fitted | None:
     return Fitted(kept, None, dropped)
 
 
-def _fit_measured(
+def _fit_there(
     backend: Backend,
+    request: ChatRequest,
+    strategy: TruncationStrategy,
+    block: int,
+    calibration: Calibration | None,
+) -> Steps[Fitted | None]:
+    """Have the server itself count, where it says how much it takes; None where it does not."""
+    card = yield from learn_card(backend, request.model)
+    if card is None or card.context_window is None:
+        return None
+    # Servers refuse a prompt that leaves less room than max_tokens.
+    window = ContextWindow(card.context_window, request.sampling.max_tokens or 1)
+    bound = (calibration or Calibration()).bound(request)
+    if bound.tokens <= window.available:
+        return Fitted(request, None)
+    size = partial(_size_there, backend, card)
+    measured = yield from size(request)
+    if measured is None:
+        return None
+    if measured.count.tokens <= window.available:
+        return Fitted(request, measured)
+    return (yield from _fit_measured(size, request, window, strategy, block))
+
+
+def _size_there(
+    backend: Backend, card: ModelCard, request: ChatRequest
+) -> Steps[PromptMeasure | None]:
+    tokens = yield from count_there(backend, request)
+    if tokens is None:
+        return None
+    return PromptMeasure(TokenCount(tokens, Exactness.EXACT, "counted by the server"), card)
+
+
+def _fit_measured(
+    size: Size,
     request: ChatRequest,
     window: ContextWindow,
     strategy: TruncationStrategy,
@@ -127,7 +174,7 @@ def _fit_measured(
     order = drop_order(Turns.of(request.messages), strategy)
     reserve = reserve_for(window.tokens, request.sampling.max_tokens)
     limit = window.tokens - reserve
-    best = yield from _without(backend, request, order, len(order))
+    best = yield from _without(size, request, order, len(order))
     if best.measured is not None and best.measured.count.tokens > limit:
         raise ContextOverflowError(
             f"the instructions and the last question alone have {best.measured.count.tokens} "
@@ -141,7 +188,7 @@ def _fit_measured(
     fewest, most = 0, len(steps)
     while fewest < most:
         middle = (fewest + most) // 2
-        fitted = yield from _without(backend, request, order, steps[middle])
+        fitted = yield from _without(size, request, order, steps[middle])
         if fitted.measured is not None and fitted.measured.count.tokens <= limit:
             best, most = fitted, middle
         else:
@@ -150,11 +197,11 @@ def _fit_measured(
 
 
 def _without(
-    backend: Backend, request: ChatRequest, order: tuple[tuple[int, ...], ...], count: int
+    size: Size, request: ChatRequest, order: tuple[tuple[int, ...], ...], count: int
 ) -> Steps[Fitted]:
     """Leave out the first turns of an order, and measure the rest."""
     shorter, dropped = _shortened(request, order, count)
-    return Fitted(shorter, (yield from measure(backend, shorter)), dropped)
+    return Fitted(shorter, (yield from size(shorter)), dropped)
 
 
 def _shortened(

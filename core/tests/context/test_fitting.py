@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +22,10 @@ from andon import (
     ModelCard,
     ModelProfile,
     ObserverSpec,
+    Price,
     PromptTooLongError,
     Role,
+    ServerError,
     Settings,
     TokenizerSpec,
     TruncationStrategy,
@@ -219,3 +222,93 @@ def test_an_unknown_window_changes_nothing() -> None:
     client = Client(discover=False, plugins=[plugin], truncation="sliding_window")
     client.chat("far:m", LONG)
     assert len(backend.requests[0].messages) == len(LONG)
+
+
+# -- A server on this machine that counts ------------------------------------------------------------
+
+
+@dataclass
+class CountingServer(Remote):
+    """A server that says how much it takes, and counts words when asked."""
+
+    window: int = 150
+    counted: list[int] = field(default_factory=list)
+    broken: bool = False
+
+    def list_models(self) -> list[ModelCard]:
+        return [ModelCard(name="served", context_window=self.window)]
+
+    async def alist_models(self) -> list[ModelCard]:
+        return self.list_models()
+
+    def count_tokens(self, request: ChatRequest) -> int:
+        if self.broken:
+            raise ServerError("out of order", status=500)
+        self.counted.append(len(request.messages))
+        return sum(len(message.text.split()) for message in request.messages)
+
+    async def acount_tokens(self, request: ChatRequest) -> int:
+        return self.count_tokens(request)
+
+    def check_health(self) -> None: ...
+
+    async def acheck_health(self) -> None: ...
+
+
+def near(backend: CountingServer) -> dict[str, Any]:
+    plugin = plugin_with(locality=Locality.LOCAL, far=backend)
+    return {"discover": False, "plugins": [plugin], "truncation": "sliding_window"}
+
+
+def test_a_server_on_this_machine_counts_before_anything_is_sent() -> None:
+    backend = CountingServer()
+    reply = Client(**near(backend)).chat("far:m", LONG, max_tokens=10)
+    [sent] = backend.requests
+    words = [len(message.text.split()) for message in sent.messages]
+    assert 140 - 20 < sum(words) <= 140
+    assert len(backend.counted) <= 7
+    assert len(reply.attempts) == 1
+
+
+def test_so_it_does_with_asyncio_and_in_streams() -> None:
+    backend = CountingServer()
+
+    async def run() -> None:
+        async with AsyncClient(**near(backend)) as client:
+            await client.chat("far:m", LONG, max_tokens=10)
+            stream = client.stream("far:m", LONG, max_tokens=10)
+            assert [delta async for delta in stream]
+
+    asyncio.run(run())
+    first, second = backend.requests
+    assert first.messages == second.messages != tuple(LONG)
+
+
+def test_a_chat_that_fits_by_its_bytes_is_not_counted() -> None:
+    backend = CountingServer(window=10_000)
+    Client(**near(backend)).chat("far:m", LONG[-3:], max_tokens=10)
+    assert backend.counted == []
+
+
+def test_a_server_that_cannot_count_at_the_moment_is_sent_the_chat() -> None:
+    backend = CountingServer(most=10_000, broken=True)
+    Client(**near(backend)).chat("far:m", LONG, max_tokens=10)
+    assert len(backend.requests[0].messages) == len(LONG)
+
+
+def test_one_question_that_is_too_long_for_the_server() -> None:
+    backend = CountingServer()
+    with pytest.raises(ContextOverflowError, match="the last question alone"):
+        Client(**near(backend)).chat("far:m", "word " * 300, max_tokens=10)
+    assert backend.requests == []
+
+
+def test_a_server_elsewhere_is_not_asked_to_count() -> None:
+    backend = CountingServer(most=10_000)
+    plugin = plugin_with(locality=Locality.PUBLIC, far=backend)
+    client = Client(
+        discover=False, plugins=[plugin], truncation="sliding_window",
+        prices={"far:m": Price(input=Decimal(0), output=Decimal(0))},
+    )  # fmt: skip
+    client.chat("far:m", LONG, max_tokens=10)
+    assert backend.counted == []

@@ -113,7 +113,7 @@ def test_what_is_kept_fits_as_it_is_sent(
 ) -> None:
     counter = counter_of(template, variant, kind)
 
-    @settings(max_examples=25)
+    @settings(max_examples=25, deadline=None)
     @given(
         chats(),
         st.integers(50, 1500),

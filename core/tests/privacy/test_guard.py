@@ -14,7 +14,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -145,18 +144,17 @@ def test_this_machine_stays_within_reach(listener: int) -> None:
     asyncio.run(connect())
 
 
-@pytest.mark.usefixtures("armed")
 def test_a_worker_that_is_forked_is_guarded() -> None:
-    ours, theirs = multiprocessing.Pipe()
-    context = multiprocessing.get_context("fork")
-    worker = context.Process(target=_say_whether_it_is_guarded, args=(theirs,))
-    worker.start()
-    assert ours.recv() is True
-    worker.join()
-
-
-def _say_whether_it_is_guarded(line: Any) -> None:
-    line.send(is_armed())
+    code = (
+        "import multiprocessing\n"
+        "from andon.privacy.guard import arm, is_armed\n"
+        "lease = arm()\n"
+        "worker = multiprocessing.get_context('fork').Process(target=lambda: print(is_armed()))\n"
+        "worker.start()\n"
+        "worker.join()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.usefixtures("armed")

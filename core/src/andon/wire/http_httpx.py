@@ -202,7 +202,7 @@ def _library() -> Any:
         import httpx2
     except ImportError as error:
         raise ConfigurationError(
-            "a proxy and HTTP/2 need httpx2: pip install 'andon[http]'"
+            "a proxy needs httpx2: pip install 'andon[http]'; HTTP/2, 'andon[http2]'"
         ) from error
     return httpx2
 
