@@ -69,7 +69,7 @@ def test_a_wait_that_the_endpoint_asks_for_is_kept(error: type[ServerError]) -> 
     board = HealthBoard()
     board.failed("a", 0.0, error("busy", status=429, retry_after=4.0))
     assert board.rest_left("a", 0.0) == 4.0
-    other = HealthBoard(HealthConfig(longest_rest=3.0))
+    other = HealthBoard(HealthConfig(longest_wait=3.0))
     other.failed("a", 0.0, error("busy", status=429, retry_after=3600.0))
     assert other.rest_left("a", 0.0) == 3.0
 

@@ -253,3 +253,20 @@ def test_an_unknown_template_is_told_before_anything_is_sent(
 def test_the_slots_that_it_has(client: Client) -> None:
     # As run_llama_server.py starts it.
     assert client.learn_slots("llama-cpp") == 1
+
+
+@pytest.mark.parametrize("strategy", ["sliding_window", "middle_out"])
+def test_a_long_chat_is_fitted_by_the_servers_own_count(either: Client, strategy: str) -> None:
+    """The server has a window of 1024 tokens; it says so, and counts, before it is sent a chat."""
+    chat = [
+        message
+        for turn in range(60)
+        for message in (
+            ChatMessage.user(f"What is the capital of France? That is question {turn}."),
+            ChatMessage.assistant("The capital of France is Paris."),
+        )
+    ]
+    question = ChatMessage.user("What is the capital of France?")
+    reply = either.chat(MODEL, [*chat, question], truncation=strategy, max_tokens=24)
+    assert [attempt.error for attempt in reply.attempts] == [None]
+    assert 900 < reply.usage.input_tokens <= 1024 - 24

@@ -15,7 +15,6 @@ from andon.chat import (
     ChatRequest,
     ChatResponse,
     FinishReason,
-    Patience,
     Usage,
 )
 from andon.context import Calibration, ChatCounter, TruncationStrategy, has_images
@@ -99,10 +98,8 @@ def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatR
 
 
 def _addressed(trip: Trip, candidate: Candidate, request: ChatRequest) -> ChatRequest:
-    policy = trip.order.failover
-    if policy.first_token_timeout is not None or policy.stall_timeout is not None:
-        patience = Patience(policy.first_token_timeout, policy.stall_timeout)
-        request = replace(request, patience=patience)
+    if trip.patience != request.patience:
+        request = replace(request, patience=trip.patience)
     if request.model != candidate.ref.model:
         request = replace(request, model=candidate.ref.model)
     return request

@@ -153,10 +153,12 @@ class Patience:
 
     :param first_token: until the first token.
     :param stall: between two tokens; signs of life without one do not count.
+    :param retries: how often the backend may ask again before the first token.
     """
 
     first_token: float | None = None
     stall: float | None = None
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

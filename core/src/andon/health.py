@@ -54,7 +54,8 @@ class HealthConfig:
     :param share: share of failures among the outcomes within memory that opens it.
     :param half_life: time after which an outcome counts half.
     :param rest: the first rest; each further one without a success between is twice as long.
-    :param longest_rest: no rest is longer, whatever the endpoint asks for.
+    :param longest_rest: no rest is longer, unless the endpoint asks for it.
+    :param longest_wait: no rest is longer, whatever the endpoint asks for.
     :param slow_first_token: an answer whose first token takes longer counts as a failure; None
         never.
     """
@@ -63,7 +64,8 @@ class HealthConfig:
     share: float = 0.5
     half_life: float = 30.0
     rest: float = 1.0
-    longest_rest: float = 15.0
+    longest_rest: float = 5.0
+    longest_wait: float = 60.0
     slow_first_token: float | None = None
 
 
@@ -193,7 +195,7 @@ class HealthBoard:
         config = self.config
         rest = min(config.rest * 2.0 ** min(breaker.rests, 32), config.longest_rest)
         if retry_after is not None:
-            rest = max(rest, min(retry_after, config.longest_rest))
+            rest = max(rest, min(retry_after, config.longest_wait))
         until = now + rest
         # Requests that were on their way when it opened make no rest longer.
         if breaker.probing or breaker.open_until is None:

@@ -19,7 +19,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from andon.attempt import ask, conclude, finish, upper_bound
-from andon.chat import Attempt, ChatRequest, ChatResponse
+from andon.chat import Attempt, ChatRequest, ChatResponse, Patience
 from andon.effects import Leave, Steps, admit, clock, wait_turn
 from andon.errors import (
     AndonError,
@@ -39,16 +39,22 @@ from andon.errors import (
 )
 from andon.failover import FailoverMode, Reaction, Resumption, react, resumptions
 from andon.failover.resumption import ResumeMode, is_complete
+from andon.health import HealthState
 from andon.hedge import Notes, race
 from andon.pricing import TokenPricing
 from andon.privacy.payload import check_payload
 from andon.routing import Admission, Ask, Candidate
 from andon.selection import ModelRef
-from andon.specs import BackendSpec
+from andon.specs import BackendSpec, Locality
 from andon.trip import House, Order, Trip
 
 #: What an answer has, for comparing candidates, where the caller does not say.
 USUAL_OUTPUT_TOKENS = 256
+
+#: Seconds to wait for a stream's first token, and between two, where somebody else could be asked
+#: and the caller does not say.
+FIRST_TOKEN_TIMEOUT = 60.0
+STALL_TIMEOUT = 30.0
 
 #: How often one candidate may be asked to go on where it broke off itself.
 _MOST_RETURNS = 1
@@ -66,7 +72,7 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     now = yield from clock()
     if order.timeout is not None:
         trip.deadline = now + order.timeout
-    admission = yield from admit(house.router, _select(trip, now), _ask_of(order), now)
+    admission = yield from admit(house.router, _select(trip, now), _ask_of(trip), now)
     answered = False
     try:
         yield from _wait_for_turn(trip, admission)
@@ -116,8 +122,11 @@ def _size(request: ChatRequest) -> tuple[int, int]:
     return upper_bound(request) // 4, request.sampling.max_tokens or USUAL_OUTPUT_TOKENS
 
 
-def _ask_of(order: Order) -> Ask:
-    tokens = sum(_size(order.request))
+def _ask_of(trip: Trip) -> Ask:
+    order = trip.order
+    # A router of somebody else's may not say.
+    weighs = getattr(trip.house.router, "weighs", True)
+    tokens = sum(_size(order.request)) if weighs else 0
     return Ask(tokens=tokens, priority=order.priority, key=",".join(order.labels.values()))
 
 
@@ -182,15 +191,33 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
         if not _is_larger(trip, candidate, queue.window):
             continue
         name, now = str(candidate.ref), (yield from clock())
+        probe = trip.house.health.state(name, now) is HealthState.HALF_OPEN
         if trip.house.health.admit(name, now):
+            trip.patience = _patience(trip, candidate, others=bool(queue.waiting), probe=probe)
             return candidate
         left = trip.house.health.rest_left(name, now)
         queue.resting.append(candidate)
         if queue.waiting or len(queue.resting) > 1:
             rest = BackendResting(f"it failed lately and rests {left:.1f} s", retry_after=left)
             yield from trip.note_failure(candidate, rest)
+    if not queue.resting:
+        return None
     # Better asked in its rest than not answered at all.
-    return queue.resting.popleft() if queue.resting else None
+    candidate = queue.resting.popleft()
+    trip.patience = _patience(trip, candidate, others=bool(queue.resting), probe=False)
+    return candidate
+
+
+def _patience(trip: Trip, candidate: Candidate, *, others: bool, probe: bool) -> Patience:
+    """Return how long to wait for a candidate: less where others could be asked."""
+    policy, request = trip.order.failover, trip.order.request
+    first_token, stall = policy.first_token_timeout, policy.stall_timeout
+    # An engine in this process is not silent, it reads; and a model that thinks may be long.
+    silent = candidate.spec.locality is not Locality.IN_PROCESS and request.reasoning_effort is None
+    if others and silent:
+        first_token = first_token or FIRST_TOKEN_TIMEOUT
+        stall = stall or STALL_TIMEOUT
+    return Patience(first_token, stall, 0 if probe and others else None)
 
 
 def _ask_next(
@@ -234,13 +261,16 @@ def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
     if not trip.delivering:
         return (yield from ask(trip, candidate, None))
     problem: AndonError | None = None
-    size = trip.answer.size
+    size, refused = trip.answer.size, False
     for way in resumptions(trip.order.request, trip.answer):
+        if refused and way.mode is ResumeMode.CONTINUE:
+            continue
         try:
             return (yield from ask(trip, candidate, way))
         except (SeamMismatch, BadRequestError, UnsupportedParameterError) as error:
             if trip.answer.size > size or not _is_about(way, error) or _spent(trip):
                 raise
+            refused = refused or isinstance(error, BadRequestError)
             # A way that the target does not have was not tried, and tells less.
             if isinstance(error, UnsupportedParameterError):
                 problem = problem or error

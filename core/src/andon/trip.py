@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from andon.answer import Answer
-from andon.chat import Attempt, ChatDelta, ChatRequest, Failover, Usage
+from andon.chat import Attempt, ChatDelta, ChatRequest, Failover, Patience, Usage
 from andon.context import Calibrations, ContextManager, TruncationStrategy
 from andon.effects import Emit, Steps, Tell, clock
 from andon.errors import AndonError, BackendError, RequestTimeout
@@ -100,6 +100,8 @@ class Trip:
     held: list[ChatDelta] = field(default_factory=list)
     #: Who is asked at the moment.
     asked: Candidate | None = None
+    #: How long to wait for whoever is asked.
+    patience: Patience = Patience()
     #: How many requests were sent.
     sent: int = 0
     #: Why the answer broke off first, and who was giving it.

@@ -24,6 +24,7 @@ from andon import (
 )
 from andon.context import RenderedCounter
 from andon.templates.formats import variants
+from andon.tokens import upper_bound
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -146,6 +147,16 @@ def test_what_is_kept_fits_as_it_is_sent(
         assert (again.messages, again.dropped) == (kept.messages, ())
 
     check()
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
+@given(text=st.text() | st.sampled_from(TEXTS) | st.text("ﷺﬁ①⑩㎯Å½\u0301é漢", max_size=50))
+@settings(deadline=None)
+def test_no_text_has_more_tokens_than_its_bound(kind: str, text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    tokenizer = counter_of(TemplateFormat.CHATML, None, kind)._tokenizer
+    assert tokenizer is not None
+    assert len(tokenizer.encode(text)) <= upper_bound(text)
 
 
 def test_no_turn_is_left_out_that_would_fit() -> None:

@@ -18,8 +18,6 @@ import pytest
 from andon import PrivacyViolation
 from andon.privacy.egress import EgressPolicy
 from andon.privacy.kernel import VARIABLE, Layer
-from andon.privacy.kernel_calls import Numbers
-from andon.privacy.kernel_seccomp import Sockets, program
 from andon.privacy.kernel_supervisor import check_raw_address
 from andon.privacy.launch import run
 from andon.privacy.switches import PROXIES, SWITCHES, still_on, turn_off
@@ -290,16 +288,6 @@ def test_without_the_kernel_the_guard_and_the_switches_are_on() -> None:
 
 
 # -- The parts that need no kernel ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sockets", Sockets)
-def test_the_filter_is_well_formed(sockets: Sockets) -> None:
-    numbers = Numbers(
-        arch=0xC00000B7, foreign=None, socket=198, connect=203, sendto=206, sendmsg=211,
-        sendmmsg=269, socketpair=199, seccomp=277,
-    )  # fmt: skip
-    code = program(numbers, sockets)
-    assert len(code) % 8 == 0 and len(code) // 8 < 4096
 
 
 V4 = b"\x02\0" + (443).to_bytes(2, "big")

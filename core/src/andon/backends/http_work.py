@@ -66,6 +66,8 @@ class Work:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._timeouts = _as_patient(facts.options.timeouts, request)
         self._heard = 0.0
+        retries = None if request is None else request.patience.retries
+        self._most_retries = facts.retry.max_retries if retries is None else retries
         self._retries = 0
         self._calls = 0
         self._texts: list[str] = []
@@ -256,6 +258,8 @@ class Work:
 
     def _may_retry(self, error: BackendError) -> bool:
         """Take a retry and set the time to wait for it; return whether there was one."""
+        if self._retries >= self._most_retries:
+            return False
         wait = self._facts.retry.delay(error, self._retries)
         if wait is None or not wait < self._time_left() or not self._facts.budget.take():
             return False
@@ -324,7 +328,8 @@ class Work:
 
 def _as_patient(timeouts: Timeouts, request: ChatRequest | None) -> Timeouts:
     """Return the endpoint's timeouts, made shorter where the caller is less patient."""
-    patience = None if request is None else request.patience
+    # A reply that comes whole has no first token: its first byte is the end of the work.
+    patience = request.patience if request is not None and request.stream else None
     if patience is None or (patience.first_token is None and patience.stall is None):
         return timeouts
     limits = {"first_byte": patience.first_token, "stall": patience.stall}

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ class Numbers:
     landlock_restrict_self: int = 446
 
 
-_NUMBERS = {
+#: The processors, as Python names them.
+NUMBERS: Mapping[str, Numbers] = {
     "x86_64": Numbers(
         arch=0xC000003E, foreign=0x40000000, socket=41, connect=42, sendto=44, sendmsg=46,
         sendmmsg=307, socketpair=53, seccomp=317,
@@ -61,10 +63,10 @@ def numbers() -> Numbers:
     :raises OSError: they are not known, or this is not Linux.
     """
     machine = platform.machine()
-    if sys.platform != "linux" or sys.maxsize < 2**32 or machine not in _NUMBERS:
+    if sys.platform != "linux" or sys.maxsize < 2**32 or machine not in NUMBERS:
         raise OSError(f"layers in the kernel are for 64-bit Linux on x86_64 and aarch64, "
                       f"not for {sys.platform} on {machine}")  # fmt: skip
-    return _NUMBERS[machine]
+    return NUMBERS[machine]
 
 
 def call(number: int, *arguments: Any) -> int:

@@ -84,6 +84,9 @@ class Router(Protocol):
     #: processes, so that an event loop asks in a thread.
     waits: bool = False
 
+    #: Whether it goes by :attr:`Ask.tokens`, which takes longer to find out than to decide.
+    weighs: bool = True
+
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
         """Decide where a request goes and count it there, in one step.
 

@@ -34,6 +34,7 @@ class CountedRouter:
         self._config = config
         self._store: LoadStore = MemoryLoad(config.aging) if store is None else store
         self.waits = self._store.waits
+        self.weighs = True
         self._slots = dict(config.slots)
         self._services: dict[str, ServiceTime] = {}
         self._lock = threading.Lock()

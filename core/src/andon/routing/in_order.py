@@ -26,6 +26,7 @@ class InOrder:
     """Asks the candidates in the caller's order of preference, those at rest last."""
 
     waits = False
+    weighs = False
 
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
         """Let every request in; see :meth:`andon.routing.Router.admit`."""

@@ -72,14 +72,17 @@ class Question:
         :param model: which of the models is asked.
         """
         own, begun = self.sayings[model % len(self.sayings)], self._begun(request)
-        if begun:
-            own = Saying(self._rest(own, begun))
-        tokens, by_stop = _stopped(own.tokens, request.sampling.stop)
+        tokens = self._rest(own, begun) if begun else own.tokens
         most = request.sampling.max_tokens
-        if most is not None and len(tokens) >= most:
-            return Saying(tokens[:most], own.reasoning), FinishReason.LENGTH, begun
-        reason = FinishReason.TOOL_CALLS if own.call and not by_stop else FinishReason.STOP
-        return Saying(tokens, own.reasoning, None if by_stop else own.call), reason, begun
+        cut = most is not None and len(tokens) >= most
+        if cut:
+            tokens = tokens[:most]
+        tokens, by_stop = _stopped(tokens, request.sampling.stop)
+        if tokens is not own.tokens:
+            own = Saying(tokens, own.reasoning, None if cut or by_stop or begun else own.call)
+        if cut and not by_stop:
+            return own, FinishReason.LENGTH, begun
+        return own, FinishReason.TOOL_CALLS if own.call else FinishReason.STOP, begun
 
     def _begun(self, request: ChatRequest) -> str:
         if request.prompt is not None:
@@ -100,6 +103,7 @@ def _stopped(tokens: tuple[str, ...], stop: Sequence[str]) -> tuple[tuple[str, .
         return tokens, False
     scanner = StopScanner(stop)
     passed = [scanner.feed(token) for token in tokens]
-    if scanner.found is None:
-        return tokens, False
-    return tuple(filter(None, passed)), True
+    found = scanner.found is not None
+    # What was held back comes out at the end.
+    passed.append(scanner.finish())
+    return tuple(filter(None, passed)), found

@@ -12,7 +12,7 @@ from andon_cli.app import App
 from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
 
-_COLUMNS = (Column("TOKENS", "cyan"), Column("USD PER MILLION", right=True))
+_COLUMNS = (Column("TOKENS", "cyan", least=20), Column("USD PER MILLION", right=True))
 _LABELS = {
     "input": "input",
     "cached_input": "input, read from a cache",
