@@ -34,6 +34,7 @@ from andon.effects import (
 from andon.errors import (
     AnsweredElsewhere,
     PromptTooLongError,
+    RequestTimeout,
     StreamInterrupted,
     UnsupportedParameterError,
 )
@@ -123,6 +124,7 @@ def _attempt(
     pricing = TokenPricing.from_price(price)
     calibration = _calibration(trip, candidate, request.model)
     request, bound = _bound(request, measured, pricing, calibration)
+    timeout = yield from trip.remaining()
     reservation = yield from _reserve(trip, candidate, bound)
     yield Tell(
         AttemptStarted(
@@ -135,10 +137,9 @@ def _attempt(
     trip.sent += 1
     leg = trip.answer if way is None else Answer()
     try:
-        yield from _follow(trip, candidate, backend, request, leg, way)
+        yield from _follow(trip, candidate, backend, request, leg, way, timeout)
     except BaseException as error:
-        # Whoever was asked beside another has read the prompt, answered or not.
-        sent = leg.started or isinstance(error, AnsweredElsewhere)
+        sent = leg.started or _was_read(error)
         used = _used(leg, request, measured, calibration, sent=sent)
         cost = pricing.cost_nano(used)
         # An estimate of ours does not pass what was held; the provider's own word counts in full.
@@ -236,6 +237,14 @@ def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation
     return reservation
 
 
+def _was_read(error: BaseException) -> bool:
+    """Return whether a provider may have read the prompt, and bill it, before an answer began.
+
+    One that refuses or fails bills nothing. One that was too slow for whoever waited may.
+    """
+    return isinstance(error, AnsweredElsewhere | RequestTimeout) or not isinstance(error, Exception)
+
+
 def _used(
     leg: Answer,
     request: ChatRequest,
@@ -261,10 +270,11 @@ def _follow(
     request: ChatRequest,
     leg: Answer,
     way: Resumption | None,
+    timeout: float | None,
 ) -> Steps[None]:
     """Send the request and follow the stream to its end."""
     sent_at = yield from clock()
-    stream = yield from send(backend, request, (yield from trip.remaining()))
+    stream = yield from send(backend, request, timeout)
     try:
         first: ChatDelta | None = yield Next(stream)
         now = yield from clock()

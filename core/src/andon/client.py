@@ -44,6 +44,12 @@ from andon.tokens import TokenCount, counted_by
 from andon.trip import Order
 from andon.workplace import Workplace
 
+#: Arguments of a client that go before the settings of the same name.
+_SETTINGS = frozenset(
+    "privacy daily_budget_usd max_request_cost_usd budgets endpoints routes failover routing "
+    "observers drop_unsupported truncation".split()
+)
+
 
 class _BaseClient:
     """What both clients share: settings, plugins, and the rooms of the corridor."""
@@ -92,22 +98,10 @@ class _BaseClient:
         :raises SettingsError: a setting is wrong.
         :raises PluginLoadError: one of ``plugins`` is broken.
         """
+        given = {name: value for name, value in locals().items() if name in _SETTINGS}
         if settings is None:
             settings = load() if discover else Settings()
-        settings = override(
-            settings,
-            privacy=privacy,
-            daily_budget_usd=daily_budget_usd,
-            max_request_cost_usd=max_request_cost_usd,
-            budgets=budgets,
-            endpoints=endpoints,
-            routes=routes,
-            failover=failover,
-            routing=routing,
-            observers=observers,
-            drop_unsupported=drop_unsupported,
-            truncation=truncation,
-        )
+        settings = override(settings, **given)
         self._place = Workplace(
             settings, prices=prices or {}, ledger=ledger, discover=discover, plugins=plugins
         )

@@ -106,7 +106,7 @@ def andon_register_tokenizers() -> Iterable[TokenizerSpec]:  # type: ignore[empt
 def andon_price(backend: str, model: str) -> Price | None:
     """Say what a model costs.
 
-    Never blocks. A plugin that the embedder handed over is called for each request, before the
+    Called for each request where a plugin was handed over by the embedder, before the
     settings are asked; an installed one for each request to a model that is not on one's own
     hardware and whose price nobody nearer knows. Stops at the first answer that is not None.
 

@@ -26,7 +26,10 @@ from andon import (
     MemoryLedger,
     ObserverSpec,
     Price,
+    RequestTimeout,
     RequestTooExpensive,
+    ServerError,
+    TransportError,
     UnknownPriceError,
     Usage,
     hookimpl,
@@ -224,6 +227,27 @@ def test_what_settings_say_of_money(tmp_path: Path) -> None:
     [_, team] = client.breaker.report().budgets
     assert (team.name, team.limit_usd) == ("team", Decimal("1.5"))
     assert team.used_usd == Decimal("1.40003")
+
+
+@pytest.mark.parametrize(
+    ("error", "billed"),
+    [
+        (RequestTimeout("no token came for 5 s"), True),
+        (ServerError("out of order", status=500), False),
+        (TransportError("nobody there"), False),
+    ],
+)
+def test_an_attempt_that_was_too_slow_may_be_billed(error: AndonError, billed: bool) -> None:
+    """Who refuses or fails bills nothing; who was still reading may bill the prompt."""
+    slow = ScriptedBackend([error], measured=False)
+    quick = answering(10)
+    plugin = plugin_with(locality=Locality.PUBLIC, slow=slow, quick=quick)
+    price = Price(input=Decimal(10), output=Decimal(10))
+    client = Client(discover=False, plugins=[plugin], prices={"slow:m": price, "quick:m": price})
+    reply = client.chat(["slow:m", "quick:m"], "x" * 1000, max_tokens=10)
+    failed, answered = reply.attempts
+    assert (failed.cost_usd > 0, failed.usage.estimated) == (billed, billed)
+    assert reply.cost_usd == failed.cost_usd + answered.cost_usd == client.spent_today_usd
 
 
 def test_an_unknown_price_is_refused_before_anything_is_sent() -> None:

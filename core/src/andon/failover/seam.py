@@ -77,18 +77,19 @@ def is_periodic(text: str) -> bool:
 class Expected:
     """Takes what must come again from the beginning of a text.
 
-    :param variants: the forms that it may have; the longest that fits is taken.
+    :param wanted: what must come.
+    :param others: other forms that it may have; the longest that fits is taken.
     """
 
     __slots__ = ("_alive", "_at", "_held", "done", "wanted")
 
-    def __init__(self, *variants: str) -> None:
-        self.wanted = variants[0]
-        self._alive: Sequence[str] = variants
+    def __init__(self, wanted: str, others: Sequence[str] = ()) -> None:
+        self.wanted = wanted
+        self._alive: Sequence[str] = (wanted, *others)
         self._at = 0
         self._held: list[str] = []
         #: Whether it has come.
-        self.done = not any(variants)
+        self.done = not any(self._alive)
 
     def feed(self, text: str) -> str:
         """Take the next text; return what follows the expected.
@@ -150,7 +151,7 @@ class Seam:
         calls: Sequence[ToolCall] = (),
         stop: Sequence[str] = (),
     ) -> None:
-        self._text = Expected(*_variants(text, kept))
+        self._text = Expected(text, _other_forms(text, kept))
         self._reasoning = Expected(reasoning)
         self._calls = {at: (call, Expected(call.arguments)) for at, call in enumerate(calls)}
         self._kept_tokens = kept_tokens
@@ -278,12 +279,12 @@ def shifted(usage: Usage, tokens: int) -> Usage:
     )
 
 
-def _variants(text: str, kept: str) -> tuple[str, ...]:
-    """Return the forms in which an expected text may come."""
-    variants = [text]
+def _other_forms(text: str, kept: str) -> tuple[str, ...]:
+    """Return the forms besides the text itself in which an expected text may come."""
+    others = []
     if kept and text.lstrip() != text:
         # Some servers take the white space at the beginning of an answer away.
-        variants.append(text.lstrip())
+        others.append(text.lstrip())
     if len(kept) >= _SHORTEST_ECHO and not is_periodic(kept):
-        variants.append(kept + text)
-    return tuple(variants)
+        others.append(kept + text)
+    return tuple(others)
