@@ -225,7 +225,8 @@ def _ask_next(
 ) -> Steps[ChatResponse]:
     """Ask one candidate, and the next one beside it where the caller cannot wait."""
     delay = trip.order.failover.hedge_after
-    if delay is None or trip.delivering or not queue.waiting:
+    two = trip.sent + 2 <= trip.order.failover.max_attempts
+    if delay is None or trip.delivering or not queue.waiting or not two:
         return (yield from _ask_every_way(trip, candidate))
     other = queue.waiting[0]
     asked = (candidate, other)

@@ -233,6 +233,11 @@ class Plugins:
         )
         return _from(found, "an installed plugin")
 
+    @property
+    def has_prices_in_code(self) -> bool:
+        """Whether a plugin that was handed over in code is to be asked for prices."""
+        return any(not info.distribution for _, info in self._callers("andon_price"))
+
     def price_in_code(self, backend: str, model: str) -> Price | None:
         """Return what a model costs by a plugin that was handed over in code, or None."""
         found = self._first_answer(

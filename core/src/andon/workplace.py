@@ -236,7 +236,8 @@ def _price_table(settings: Settings, plugins: Plugins, prices: Mapping[str, Pric
         prices,
         plugins.price,
         unknown=settings.unknown_price,
-        hook=plugins.price_in_code,
+        # Asked for each request, so only where there is somebody to ask.
+        hook=plugins.price_in_code if plugins.has_prices_in_code else None,
         tables=(as_table(settings.prices, "settings"), from_file),
     )
 

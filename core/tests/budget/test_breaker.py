@@ -14,6 +14,7 @@ from andon import (
     CircuitState,
     CostCircuitBreaker,
     DailyBudgetExceeded,
+    InvalidRequestError,
     LedgerError,
     MemoryLedger,
     RequestTooExpensive,
@@ -55,6 +56,17 @@ def test_settling_twice_changes_nothing() -> None:
     reservation.settle("0.75")
     reservation.cancel()
     assert breaker.spent_today_usd == Decimal("0.25")
+
+
+@pytest.mark.parametrize("wrong", [-1, 0.5, True, float("nan")])
+def test_nothing_but_whole_amounts_reaches_the_ledger(wrong: Any) -> None:
+    breaker = CostCircuitBreaker()
+    with pytest.raises(InvalidRequestError):
+        breaker.reserve_nano(wrong)
+    held = breaker.reserve_nano(10)
+    with pytest.raises(InvalidRequestError):
+        held.settle_nano(wrong)
+    assert breaker.spent_today_usd == Decimal("0.00000001")
 
 
 def test_concurrent_requests_cannot_overspend_together() -> None:

@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import Literal
 
 from andon.budget.budgets import ALL, Budget, Calendar, charges, check_amount, check_budgets
-from andon.budget.ledger import Charge, Decision, Hold, Ledger, MemoryLedger
+from andon.budget.ledger import (
+    Charge,
+    Decision,
+    Hold,
+    Ledger,
+    MemoryLedger,
+    check_nano,
+)
 from andon.budget.report import SpendReport, report
 from andon.errors import (
     BudgetExceeded,
@@ -266,6 +273,7 @@ class Reservation:
 
     def settle_nano(self, amount: int) -> None:
         """Pay what the request really cost, in nano-dollars."""
+        check_nano(amount)
         self.ledger.settle(self.hold, amount)
 
     def cancel(self) -> None:

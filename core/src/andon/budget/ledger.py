@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from andon.errors import InvalidRequestError
+
 
 class Charge(NamedTuple):
     """One budget that a request falls under.
@@ -35,6 +37,7 @@ class Hold:
         then counts as spent, until a late settlement corrects it.
     :param backend: which backend is asked.
     :param model: the model's name there.
+    :raises InvalidRequestError: the amount is none.
     """
 
     id: str
@@ -44,6 +47,18 @@ class Hold:
     expires: float = 0.0
     backend: str = ""
     model: str = ""
+
+    def __post_init__(self) -> None:
+        check_nano(self.amount)
+
+
+def check_nano(amount: int) -> None:
+    """Check an amount of nano-dollars.
+
+    :raises InvalidRequestError: it is no whole number, or below 0 and would give money back.
+    """
+    if type(amount) is not int or amount < 0:
+        raise InvalidRequestError(f"an amount must be whole nano-dollars from 0 on, not {amount!r}")
 
 
 class Decision(NamedTuple):

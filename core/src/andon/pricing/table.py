@@ -54,7 +54,7 @@ class PriceTable:
     ask: Callable[[str, str], Price | None] = _unheard
     built_in: Mapping[str, Priced] = field(default_factory=lambda: BUILT_IN)
     unknown: UnknownPrice = "refuse"
-    hook: Callable[[str, str], Price | None] = _unheard
+    hook: Callable[[str, str], Price | None] | None = None
     tables: Sequence[Mapping[str, Priced]] = ()
     today: Callable[[], str] = _today
 
@@ -89,7 +89,7 @@ class PriceTable:
     def _told(self, backend: str, model: str) -> Iterator[Price | None]:
         """Give what the program and its operator say."""
         yield self._in(self.overrides, backend, model)
-        yield self.hook(backend, model)
+        yield None if self.hook is None else self.hook(backend, model)
         for table in self.tables:
             yield self._in(table, backend, model)
 

@@ -12,6 +12,8 @@ from andon.routing.in_order import InOrder
 from andon.specs import RouterSpec
 
 if TYPE_CHECKING:
+    from random import Random
+
     from andon.routing.contract import Router
     from andon.routing.load import LoadStore
 
@@ -30,12 +32,18 @@ def builtin_routers() -> Mapping[str, RouterSpec]:
     return {name: RouterSpec(name=name, create=partial(create_router, name)) for name in BUILTIN}
 
 
-def create_router(name: str, options: Mapping[str, Any], store: LoadStore | None = None) -> Router:
+def create_router(
+    name: str,
+    options: Mapping[str, Any],
+    store: LoadStore | None = None,
+    random: Random | None = None,
+) -> Router:
     """Make one of the strategies that come with andon.
 
     :param name: its name, one of :data:`BUILTIN`.
     :param options: its settings.
     :param store: keeps the counts and queues; in this process where None.
+    :param random: draws the backends that are compared, where the strategy draws any.
     :raises SettingsError: there is no such strategy, or an option is unknown or wrong.
     """
     # Imported here: most programs ask in order.
@@ -48,10 +56,10 @@ def create_router(name: str, options: Mapping[str, Any], store: LoadStore | None
             return InOrder()
         case "spillover":
             config = read_options(name, spillover.RouterConfig, options)
-            return spillover.SpilloverRouter(config, store)
+            return spillover.SpilloverRouter(config, store, random)
         case "least_busy":
             return strategies.LeastBusy(
-                read_options(name, strategies.LeastBusyConfig, options), store
+                read_options(name, strategies.LeastBusyConfig, options), store, random
             )
         case "cheapest":
             return strategies.Cheapest(read_options(name, LoadConfig, options), store)
