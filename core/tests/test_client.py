@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,10 @@ from andon import (
     Usage,
     hookimpl,
 )
+from andon.backends.http_backend import http_backend_spec
 from andon.testing import ScriptedBackend, plugin_with
+from andon.wire.endpoint import EndpointSpec
+from andon.wire.openai_chat import openai_dialect
 
 DOLLAR = Price(input=Decimal(1_000_000), output=Decimal(1_000_000))  # one dollar a token
 
@@ -230,3 +234,24 @@ def test_a_backend_is_made_once_for_all_threads() -> None:
         thread.join()
     assert texts == ["Hello world"] * 8
     assert [context.options for context in made] == [{"n": 1}]
+
+
+def test_each_client_has_an_environment_of_its_own() -> None:
+    endpoint = EndpointSpec(
+        base_url="http://127.0.0.1:9/v1", locality=Locality.LOCAL, key_variables=("A_KEY", "B_KEY")
+    )
+    contexts = []
+
+    def create(context: BackendContext) -> ScriptedBackend:
+        contexts.append(context)
+        return ScriptedBackend([])
+
+    spec = replace(http_backend_spec("keyed", endpoint, openai_dialect()), create=create)
+    assert spec.key_variables == ("A_KEY", "B_KEY")
+    plugin = ModuleType("keyed")
+    vars(plugin)["andon_register_backends"] = hookimpl(lambda: [spec])
+    for environment in ({"A_KEY": "ada"}, {"A_KEY": "bob"}, None):
+        client = Client(discover=False, plugins=[plugin], environment=environment)
+        with client:
+            client.models()
+    assert [context.environment for context in contexts] == [{"A_KEY": "ada"}, {"A_KEY": "bob"}, {}]

@@ -93,8 +93,8 @@ class Answer:
     @property
     def size(self) -> int:
         """A number of tokens that what was delivered cannot pass: its bytes."""
-        arguments = (piece for call in self._calls.values() for piece in call.arguments)
-        pieces = (*self._text, *self._reasoning, *arguments)
+        calls = (piece for call in self._calls.values() for piece in (call.name, *call.arguments))
+        pieces = (*self._text, *self._reasoning, *calls)
         return sum(len(piece.encode("utf-8", "surrogatepass")) for piece in pieces)
 
     def message(self) -> ChatMessage:

@@ -6,6 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from andon.announcements import (
+    tell_answer,
+    tell_attempt,
+    tell_attempt_ended,
+    tell_dropped,
+    tell_truncated,
+    tell_warnings,
+)
 from andon.answer import Answer
 from andon.backends import Backend, PromptMeasure
 from andon.budget import Reservation
@@ -19,32 +27,23 @@ from andon.chat import (
 )
 from andon.context import Calibration, ChatCounter, TruncationStrategy, has_images
 from andon.effects import (
-    Abandoned,
     Close,
     Emit,
     Next,
     Reserve,
     Settle,
     Steps,
-    Tell,
     clock,
     create,
     send,
 )
 from andon.errors import (
+    AndonError,
     AnsweredElsewhere,
     PromptTooLongError,
     RequestTimeout,
     StreamInterrupted,
     UnsupportedParameterError,
-)
-from andon.events import (
-    AnswerAbandoned,
-    AnswerFinished,
-    AttemptStarted,
-    BudgetThresholdPassed,
-    ChatTruncated,
-    ParameterDropped,
 )
 from andon.failover.resumption import ResumeMode, Resumption
 from andon.failover.seam import shifted
@@ -87,15 +86,7 @@ def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatR
             if lesser is None:
                 raise
             request = lesser
-            yield Tell(
-                ParameterDropped(
-                    request_id=trip.order.number,
-                    backend=candidate.spec.name,
-                    model=request.model,
-                    parameter=error.parameter or "",
-                    reason=str(error),
-                )
-            )
+            yield from tell_dropped(trip, candidate, error)
 
 
 def _addressed(trip: Trip, candidate: Candidate, request: ChatRequest) -> ChatRequest:
@@ -126,39 +117,23 @@ def _attempt(
     request, bound = _bound(request, measured, pricing, calibration)
     timeout = yield from trip.remaining()
     reservation = yield from _reserve(trip, candidate, bound)
-    yield Tell(
-        AttemptStarted(
-            request_id=trip.order.number,
-            backend=candidate.spec.name,
-            model=request.model,
-            input_tokens=None if measured is None else measured.count.tokens,
-        )
-    )
     trip.sent += 1
+    number = trip.sent
     leg = trip.answer if way is None else Answer()
     try:
+        yield from tell_attempt(trip, candidate, measured, 0 if reservation is None else bound)
         yield from _follow(trip, candidate, backend, request, leg, way, timeout)
     except BaseException as error:
         sent = leg.started or _was_read(error)
-        used = _used(leg, request, measured, calibration, sent=sent)
-        cost = pricing.cost_nano(used)
-        # An estimate of ours does not pass what was held; the provider's own word counts in full.
-        trip.bill = Bill(used, min(bound, cost) if used.estimated else cost)
-        if reservation is not None:
-            yield Settle(reservation, trip.bill.cost)
-        if isinstance(error, Abandoned):
-            yield Tell(
-                AnswerAbandoned(
-                    request_id=trip.order.number,
-                    backend=candidate.spec.name,
-                    model=request.model,
-                )
-            )
+        trip.bill = _bill(_used(leg, request, measured, calibration, sent=sent), pricing, bound)
+        yield from _settle(trip, candidate, number, reservation, error)
+        if not isinstance(error, AndonError):
+            # Nobody notes it as a failure, which would add it to the request's cost.
+            trip.cost, trip.bill = trip.cost + trip.bill.cost, Bill()
         raise
     used = _used(leg, request, measured, calibration, sent=True)
-    trip.bill = Bill(used, pricing.cost_nano(used))
-    if reservation is not None:
-        yield Settle(reservation, trip.bill.cost)
+    trip.bill = _bill(used, pricing, bound)
+    yield from _settle(trip, candidate, number, reservation)
     if measured is None and not used.estimated:
         calibration.observe(request, used.input_tokens)
     kept = 0 if way is None else way.delivered.tokens_before(way.cut)
@@ -181,14 +156,7 @@ def _fit(
         near=candidate.spec.locality is Locality.LOCAL,
     )
     if fitted.dropped:
-        yield Tell(
-            ChatTruncated(
-                request_id=trip.order.number,
-                backend=candidate.spec.name,
-                model=request.model,
-                dropped=fitted.dropped,
-            )
-        )
+        yield from tell_truncated(trip, candidate, fitted.dropped)
     return fitted.request, fitted.measured
 
 
@@ -232,9 +200,22 @@ def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation
         return None
     where = {"backend": candidate.spec.name, "model": candidate.ref.model}
     reservation: Reservation = yield Reserve(amount, {**trip.order.labels, **where})
-    for warning in reservation.warnings:
-        yield Tell(BudgetThresholdPassed(request_id=trip.order.number, warning=warning))
+    yield from tell_warnings(trip, reservation.warnings)
     return reservation
+
+
+def _settle(
+    trip: Trip,
+    candidate: Candidate,
+    number: int,
+    reservation: Reservation | None,
+    error: BaseException | None = None,
+) -> Steps[None]:
+    """Pay what the attempt cost, and tell of its end."""
+    bill = trip.bill
+    if reservation is not None:
+        yield Settle(reservation, bill.cost)
+    yield from tell_attempt_ended(trip, candidate, number, bill, error)
 
 
 def _was_read(error: BaseException) -> bool:
@@ -260,6 +241,12 @@ def _used(
     return Usage(input_tokens=count.tokens, output_tokens=leg.size, estimated=True)
 
 
+def _bill(used: Usage, pricing: TokenPricing, bound: int) -> Bill:
+    cost = pricing.cost_nano(used)
+    # An estimate of ours does not pass what was held; the provider's own word counts in full.
+    return Bill(used, min(bound, cost) if used.estimated else cost)
+
+
 # -- The stream -----------------------------------------------------------------------------------
 
 
@@ -273,11 +260,13 @@ def _follow(
     timeout: float | None,
 ) -> Steps[None]:
     """Send the request and follow the stream to its end."""
+    number = trip.sent
     sent_at = yield from clock()
     stream = yield from send(backend, request, timeout)
     try:
         first: ChatDelta | None = yield Next(stream)
         now = yield from clock()
+        yield from tell_answer(trip, candidate, number, now - sent_at)
         if way is None:
             yield from _hand_through(trip, stream, first)
         else:
@@ -288,7 +277,7 @@ def _follow(
         raise StreamInterrupted(
             "the answer ended without saying why", partial=trip.answer.text, model=request.model
         )
-    trip.house.health.succeeded(str(candidate.ref), now, now - sent_at)
+    trip.house.health.succeeded(str(candidate.ref), now, now - sent_at, trip)
 
 
 def _hand_through(trip: Trip, stream: Any, delta: ChatDelta | None) -> Steps[None]:
@@ -332,7 +321,7 @@ def _join(
 
 
 def finish(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
-    """Return the answer as a whole, and tell of it.
+    """Return the answer as a whole.
 
     :param trip: the request on its way, its answer complete.
     :param candidate: who completed it.
@@ -343,23 +332,12 @@ def finish(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
     trip.attempts.append(
         Attempt(candidate.spec.name, candidate.ref.model, None, bill.usage, to_usd(bill.cost))
     )
-    response = trip.answer.response(
+    return trip.answer.response(
         backend=candidate.spec.name,
         model=candidate.ref.model,
         cost_usd=to_usd(trip.cost),
         attempts=trip.attempts,
     )
-    yield Tell(
-        AnswerFinished(
-            request_id=trip.order.number,
-            backend=response.backend,
-            model=response.model,
-            finish_reason=response.finish_reason,
-            usage=response.usage,
-            cost_usd=response.cost_usd,
-        )
-    )
-    return response
 
 
 def conclude(trip: Trip) -> Steps[None]:

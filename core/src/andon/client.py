@@ -73,6 +73,7 @@ class _BaseClient:
         settings: Settings | None = None,
         discover: bool = True,
         plugins: Sequence[object] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Make a client; nothing is opened or loaded before it is needed.
 
@@ -95,15 +96,22 @@ class _BaseClient:
         :param discover: whether to look for installed plugins. Without, nothing outside the
             arguments is read: neither entry points nor files nor the environment.
         :param plugins: modules or objects that are plugins, asked before installed ones.
+        :param environment: the variables that settings and backends are read from, keys among
+            them; by default the process's own, and without ``discover`` none.
         :raises SettingsError: a setting is wrong.
         :raises PluginLoadError: one of ``plugins`` is broken.
         """
         given = {name: value for name, value in locals().items() if name in _SETTINGS}
         if settings is None:
-            settings = load() if discover else Settings()
+            settings = load(environment=environment) if discover else Settings()
         settings = override(settings, **given)
         self._place = Workplace(
-            settings, prices=prices or {}, ledger=ledger, discover=discover, plugins=plugins
+            settings,
+            prices=prices or {},
+            ledger=ledger,
+            discover=discover,
+            plugins=plugins,
+            environment=environment,
         )
         self._numbers = itertools.count(1)
 

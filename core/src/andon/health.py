@@ -69,6 +69,10 @@ class HealthConfig:
     slow_first_token: float | None = None
 
 
+#: A request that does not say which one it is.
+_ANY = object()
+
+
 @dataclass(slots=True)
 class _Breaker:
     good: float = 0.0
@@ -76,7 +80,8 @@ class _Breaker:
     seen: float = 0.0
     open_until: float | None = None
     rests: int = 0
-    probing: bool = False
+    #: Who probes it.
+    probing: object = None
 
 
 @dataclass(slots=True)
@@ -101,7 +106,7 @@ class HealthBoard:
             return HealthState.CLOSED
         return HealthState.OPEN if now < breaker.open_until else HealthState.HALF_OPEN
 
-    def admit(self, endpoint: str, now: float) -> bool:
+    def admit(self, endpoint: str, now: float, asker: object = _ANY) -> bool:
         """Return whether an endpoint may be asked; one that is tried again has one request.
 
         After True, exactly one of :meth:`succeeded`, :meth:`failed` and :meth:`released` must
@@ -109,14 +114,16 @@ class HealthBoard:
 
         :param endpoint: its name.
         :param now: the time.
+        :param asker: the request: what others report, which were asked before or nevertheless,
+            does not end its probe.
         """
         breaker = self._breakers.get(endpoint)
         if breaker is None or breaker.open_until is None:
             return True
         with self._lock:
-            if now < (breaker.open_until or 0.0) or breaker.probing:
+            if now < (breaker.open_until or 0.0) or breaker.probing is not None:
                 return False
-            breaker.probing = True
+            breaker.probing = asker
             return True
 
     def rest_left(self, endpoint: str, now: float) -> float:
@@ -129,16 +136,23 @@ class HealthBoard:
         until = None if breaker is None else breaker.open_until
         return 0.0 if until is None else max(0.0, until - now)
 
-    def succeeded(self, endpoint: str, now: float, first_token: float | None = None) -> None:
+    def succeeded(
+        self,
+        endpoint: str,
+        now: float,
+        first_token: float | None = None,
+        asker: object = _ANY,
+    ) -> None:
         """Note an answer.
 
         :param endpoint: who gave it.
         :param now: the time.
         :param first_token: seconds until its first token, where known.
+        :param asker: the request.
         """
         slow = self.config.slow_first_token
         if slow is not None and first_token is not None and first_token > slow:
-            self._note_failure(endpoint, now, None)
+            self._note_failure(endpoint, now, None, asker)
             return
         breaker = self._breakers.get(endpoint)
         if breaker is None:
@@ -149,30 +163,32 @@ class HealthBoard:
                 breaker.good = breaker.bad = 0.0
             self._fade(breaker, now)
             breaker.good += 1
-            breaker.open_until, breaker.rests, breaker.probing = None, 0, False
+            breaker.open_until, breaker.rests, breaker.probing = None, 0, None
 
-    def failed(self, endpoint: str, now: float, error: AndonError) -> None:
+    def failed(self, endpoint: str, now: float, error: AndonError, asker: object = _ANY) -> None:
         """Note a failure; an error that is about the request alone speaks for the endpoint.
 
         :param endpoint: who failed.
         :param now: the time.
         :param error: how.
+        :param asker: the request.
         """
         if isinstance(error, _SYMPTOMS):
-            self._note_failure(endpoint, now, error.retry_after)
+            self._note_failure(endpoint, now, error.retry_after, asker)
         elif isinstance(error, BackendError):
             self.succeeded(endpoint, now)
         else:
-            self.released(endpoint)
+            self.released(endpoint, asker)
 
-    def released(self, endpoint: str) -> None:
+    def released(self, endpoint: str, asker: object = _ANY) -> None:
         """Note that a request ended without telling anything.
 
         :param endpoint: who was asked.
+        :param asker: the request.
         """
         breaker = self._breakers.get(endpoint)
-        if breaker is not None:
-            breaker.probing = False
+        if breaker is not None and breaker.probing is asker:
+            breaker.probing = None
 
     def endpoints(self, now: float) -> Mapping[str, HealthState]:
         """Return what is known of every endpoint that ever failed.
@@ -181,7 +197,9 @@ class HealthBoard:
         """
         return {name: self.state(name, now) for name in list(self._breakers)}
 
-    def _note_failure(self, endpoint: str, now: float, retry_after: float | None) -> None:
+    def _note_failure(
+        self, endpoint: str, now: float, retry_after: float | None, asker: object
+    ) -> None:
         with self._lock:
             breaker = self._breakers.setdefault(endpoint, _Breaker(seen=now))
             self._fade(breaker, now)
@@ -189,19 +207,20 @@ class HealthBoard:
             many = breaker.bad >= self.config.failures
             most = breaker.bad >= self.config.share * (breaker.bad + breaker.good)
             if breaker.open_until is not None or (many and most) or retry_after is not None:
-                self._open(breaker, now, retry_after)
+                self._open(breaker, now, retry_after, asker)
 
-    def _open(self, breaker: _Breaker, now: float, retry_after: float | None) -> None:
+    def _open(
+        self, breaker: _Breaker, now: float, retry_after: float | None, asker: object
+    ) -> None:
         config = self.config
         rest = min(config.rest * 2.0 ** min(breaker.rests, 32), config.longest_rest)
         if retry_after is not None:
             rest = max(rest, min(retry_after, config.longest_wait))
         until = now + rest
         # Requests that were on their way when it opened make no rest longer.
-        if breaker.probing or breaker.open_until is None:
+        if breaker.probing is asker or breaker.open_until is None:
             breaker.rests += 1
-            breaker.open_until = until
-        breaker.probing = False
+            breaker.open_until, breaker.probing = until, None
 
     def _fade(self, breaker: _Breaker, now: float) -> None:
         kept = 0.5 ** (max(0.0, now - breaker.seen) / self.config.half_life)

@@ -16,16 +16,25 @@ from andon.errors import AndonError, AnsweredElsewhere
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first piece of a stream, or its end."""
+
+    delta: ChatDelta | None
+
+
 @dataclass(slots=True)
 class _Walk(Generic[T]):
     """One of the two, as far as the first piece of its stream.
 
     :param steps: the walk.
     :param wait: what it waits for, once it waits for that.
+    :param piece: the first piece, once it is there.
     """
 
     steps: Steps[T]
     wait: Next | None = None
+    piece: _First | None = None
 
     def begin(self) -> Steps[None]:
         """Go on until the request is sent."""
@@ -41,10 +50,13 @@ class _Walk(Generic[T]):
                 effect = self.steps.send(reply)
         self.wait = effect
 
-    def go_on(self, piece: ChatDelta | None) -> Steps[T]:
-        """Go on with the first piece, to the end."""
+    def go_on(self) -> Steps[T]:
+        """Go on to the end, with the first piece where it is there."""
+        assert self.wait is not None
+        if self.piece is None:
+            return (yield from _forward(self.steps, self.wait))
         try:
-            effect = self.steps.send(piece)
+            effect = self.steps.send(self.piece.delta)
         except StopIteration as end:
             value: T = end.value
             return value
@@ -55,6 +67,7 @@ class _Walk(Generic[T]):
 
         :param error: why.
         """
+        self.wait = None
         try:
             yield from _forward(self.steps, self.steps.throw(error))
         except (AndonError, StopIteration):
@@ -97,31 +110,36 @@ def race(first: Steps[T], second: Callable[[], Steps[T]], delay: float, notes: N
             except AndonError as error:
                 del walks[1]
                 yield from notes.failed(1, error)
-        if len(walks) == 1:
-            return (yield from _alone(walks[0]))
-        place: int = yield _ready(walks, None)
-        piece = yield from _piece(walks[place])
-    except Exception:
-        raise
+        winner = walks[0] if len(walks) == 1 else (yield from _decide(walks, notes))
     except BaseException as error:
-        # The caller gave up: both are told.
-        for walk in walks:
-            if walk.wait is not None:
-                yield from walk.stop(error)
+        # The caller gave up, perhaps while the loser was paid: whoever is left is told.
+        yield from _stop([walk for walk in walks if walk.wait is not None], error)
         raise
+    return (yield from winner.go_on())
+
+
+def _stop(walks: list[_Walk[T]], error: BaseException) -> Steps[None]:
+    if not walks:
+        return
+    try:
+        yield from walks[0].stop(error)
+    finally:
+        yield from _stop(walks[1:], error)
+
+
+def _decide(walks: list[_Walk[T]], notes: Notes) -> Steps[_Walk[T]]:
+    """Return which of two walks goes on; the other one is stopped."""
+    place: int = yield _ready(walks, None)
     other = 1 - place
+    piece = yield from _piece(walks[place])
     if isinstance(piece, AndonError):
         yield from walks[place].stop(piece)
         yield from notes.failed(place, piece)
-        return (yield from _alone(walks[other]))
+        return walks[other]
+    walks[place].piece = _First(piece)
     yield from walks[other].stop(AnsweredElsewhere("another backend answered first"))
     yield from notes.lost(other)
-    return (yield from walks[place].go_on(piece))
-
-
-def _alone(walk: _Walk[T]) -> Steps[T]:
-    assert walk.wait is not None
-    return (yield from _forward(walk.steps, walk.wait))
+    return walks[place]
 
 
 def _piece(walk: _Walk[T]) -> Steps[ChatDelta | AndonError | None]:

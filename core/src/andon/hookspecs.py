@@ -8,7 +8,8 @@ what the plugin offers: ``groq = "andon_groq"`` is found, and imported, when som
 Two laws hold for every hook. What has a name is **registered**: all answers are collected, and
 a name can be taken only once. A question about a model is **answered**: the first answer that
 is not None counts. Hooks may gain arguments, which an implementation is free to leave out;
-they never lose or rename one within a major version.
+they never lose or rename one within a major version (below 1.0: a minor version), to which a
+plugin's distribution bounds its need of ``andon``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
 
 hookspec = pluggy.HookspecMarker("andon")
+#: Marks a function of a plugin as its implementation of the hook of the same name.
 hookimpl = pluggy.HookimplMarker("andon")
 
 

@@ -18,6 +18,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from andon.announcements import (
+    tell_admitted,
+    tell_finished,
+    tell_hedged,
+    tell_received,
+    tell_unanswered,
+)
 from andon.attempt import ask, conclude, finish, upper_bound
 from andon.chat import Attempt, ChatRequest, ChatResponse, Patience
 from andon.effects import Leave, Steps, admit, clock, wait_turn
@@ -67,21 +74,28 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     :param house: the rooms along the way.
     :return: effects; at their end, the whole answer.
     """
-    check_payload(house.selector.privacy, order.request)
     trip = Trip(order, house)
-    now = yield from clock()
-    if order.timeout is not None:
-        trip.deadline = now + order.timeout
-    admission = yield from admit(house.router, _select(trip, now), _ask_of(trip), now)
-    answered = False
+    yield from tell_received(trip)
     try:
-        yield from _wait_for_turn(trip, admission)
-        response = yield from _walk(trip, admission)
-        answered = True
-        return response
-    finally:
+        check_payload(house.selector.privacy, order.request)
         now = yield from clock()
-        yield Leave(admission, now, trip.answer.usage.total_tokens, answered)
+        if order.timeout is not None:
+            trip.deadline = now + order.timeout
+        admission = yield from admit(house.router, _select(trip, now), _ask_of(trip), now)
+        answered = False
+        try:
+            yield from _wait_for_turn(trip, admission)
+            yield from tell_admitted(trip, admission, now)
+            response = yield from _walk(trip, admission)
+            answered = True
+        finally:
+            now = yield from clock()
+            yield Leave(admission, now, trip.answer.usage.total_tokens, answered)
+    except BaseException as error:
+        yield from tell_unanswered(trip, error)
+        raise
+    yield from tell_finished(trip, response)
+    return response
 
 
 # -- Select and route -----------------------------------------------------------------------------
@@ -163,7 +177,7 @@ def _walk(trip: Trip, admission: Admission) -> Steps[ChatResponse]:
     while (candidate := (yield from _next(trip, queue))) is not None:
         admission.move(candidate, (yield from clock()))
         trip.begin_anew()
-        trip.asked = candidate
+        trip.asked, trip.noted = candidate, None
         try:
             return (yield from _ask_next(trip, queue, candidate, admission))
         except AndonError as error:
@@ -174,7 +188,7 @@ def _walk(trip: Trip, admission: Admission) -> Steps[ChatResponse]:
                 # Not "from" itself: that would hide its own cause.
                 raise (_broken_off(trip, error) if trip.delivering else error)  # noqa: B904
         except BaseException:
-            trip.house.health.released(str(trip.asked.ref))
+            trip.house.health.released(str(trip.asked.ref), trip)
             raise
         if trip.delivering and is_complete(trip.order.request, trip.answer):
             yield from conclude(trip)
@@ -192,7 +206,7 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
             continue
         name, now = str(candidate.ref), (yield from clock())
         probe = trip.house.health.state(name, now) is HealthState.HALF_OPEN
-        if trip.house.health.admit(name, now):
+        if trip.house.health.admit(name, now, trip):
             trip.patience = _patience(trip, candidate, others=bool(queue.waiting), probe=probe)
             return candidate
         left = trip.house.health.rest_left(name, now)
@@ -232,14 +246,15 @@ def _ask_next(
     asked = (candidate, other)
 
     def second() -> Steps[ChatResponse]:
-        return ask(trip, other, None)
+        yield from tell_hedged(trip, other)
+        return (yield from ask(trip, other, None))
 
     def failed(place: int, error: AndonError) -> Steps[None]:
         yield from _note(trip, asked[place], error)
         yield from taken(1 - place)
 
     def lost(place: int) -> Steps[None]:
-        trip.house.health.released(str(asked[place].ref))
+        trip.house.health.released(str(asked[place].ref), trip)
         yield from trip.note_failure(asked[place], AnsweredElsewhere("another one was faster"))
         yield from taken(1 - place)
 
@@ -266,6 +281,10 @@ def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
     for way in resumptions(trip.order.request, trip.answer):
         if refused and way.mode is ResumeMode.CONTINUE:
             continue
+        if isinstance(problem, BackendError) and trip.noted is not problem:
+            # It was sent, and may have cost, whatever becomes of this way.
+            yield from trip.note_failure(candidate, problem)
+            trip.noted = problem
         try:
             return (yield from ask(trip, candidate, way))
         except (SeamMismatch, BadRequestError, UnsupportedParameterError) as error:
@@ -276,7 +295,7 @@ def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
             if isinstance(error, UnsupportedParameterError):
                 problem = problem or error
                 continue
-            if problem is not None:
+            if problem is not None and trip.noted is not problem:
                 yield from trip.note_failure(candidate, problem)
             problem = error
     assert problem is not None
@@ -295,10 +314,11 @@ def _is_about(way: Resumption, error: AndonError) -> bool:
 
 def _note(trip: Trip, candidate: Candidate, error: AndonError) -> Steps[None]:
     now = yield from clock()
-    trip.house.health.failed(str(candidate.ref), now, error)
+    trip.house.health.failed(str(candidate.ref), now, error, trip)
     if trip.delivering and trip.first_break is None:
         trip.first_break, trip.broken_by = error, candidate
-    yield from trip.note_failure(candidate, error)
+    if trip.noted is not error:
+        yield from trip.note_failure(candidate, error)
 
 
 def _may_go_on(trip: Trip, queue: _Queue, candidate: Candidate, error: AndonError) -> Steps[bool]:

@@ -142,7 +142,7 @@ def load(
     """
     environment = os.environ if environment is None else environment
     files = (
-        _user_file(environment) if user_file is None else user_file,
+        user_file_of(environment) if user_file is None else user_file,
         (Path.cwd() if directory is None else directory) / FILE_NAME,
     )
     settings = Settings()
@@ -155,6 +155,15 @@ def load(
     return settings
 
 
+def load_file(file: Path) -> Settings:
+    """Read one file and nothing else.
+
+    :param file: where it is.
+    :raises SettingsError: it cannot be read, or a value is wrong; says which.
+    """
+    return _merge(Settings(), _placed(_read(file), file.parent), str(file))
+
+
 def override(settings: Settings, **values: Any) -> Settings:
     """Return settings with some values replaced; None leaves a value as it is.
 
@@ -164,7 +173,11 @@ def override(settings: Settings, **values: Any) -> Settings:
     return _merge(settings, given, "argument") if given else settings
 
 
-def _user_file(environment: Mapping[str, str]) -> Path:
+def user_file_of(environment: Mapping[str, str]) -> Path:
+    """Return where the user's own file lies, or would.
+
+    :param environment: environment variables.
+    """
     base = environment.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "andon" / FILE_NAME
 

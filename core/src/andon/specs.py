@@ -146,6 +146,7 @@ class BackendSpec:
     :param models: a name to try, as in ``NAME:models[0]``, for help texts.
     :param kind: the backend that a further endpoint of the settings stands for; prices and
         profiles go by it. None is the backend itself.
+    :param key_variables: environment variables that may hold its API key, for help texts.
     """
 
     name: str
@@ -156,6 +157,7 @@ class BackendSpec:
     summary: str = ""
     models: tuple[str, ...] = ()
     kind: str | None = None
+    key_variables: tuple[str, ...] = ()
 
     @property
     def family(self) -> str:
@@ -207,7 +209,8 @@ class RouterSpec:
     """A routing strategy.
 
     :param name: the name by which settings choose it.
-    :param create: makes the router from its own settings.
+    :param create: makes the router from its own settings; it raises
+        :class:`andon.SettingsError` for one that is wrong or unknown.
     """
 
     name: str
@@ -232,7 +235,7 @@ class CommandSpec:
 
     :param name: the word after ``andon``.
     :param summary: one line for the list of commands.
-    :param run: takes the remaining arguments, returns the exit code.
+    :param run: takes the remaining arguments, ``--help`` among them, and returns the exit code.
     """
 
     name: str
@@ -245,7 +248,8 @@ class ObserverSpec:
     """Someone who is told what happens.
 
     :param name: the observer's name.
-    :param observe: called with every event, in the thread where it happens; must not block.
+    :param observe: called with every event, in the thread where it happens; must not block. A
+        kind of event that it does not know, from a later version, is passed over.
     """
 
     name: str

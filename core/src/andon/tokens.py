@@ -57,7 +57,7 @@ def counted_by(backend: str, tokens: int) -> TokenCount:
 
 
 class Tokenizer(Protocol):
-    """What counts the tokens of a text."""
+    """What counts the tokens of a text. It is used by many threads at once."""
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of the text's tokens; nothing in it is read as a control token."""

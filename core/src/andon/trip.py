@@ -10,7 +10,7 @@ from andon.chat import Attempt, ChatDelta, ChatRequest, Failover, Patience, Usag
 from andon.context import Calibrations, ContextManager, TruncationStrategy
 from andon.effects import Emit, Steps, Tell, clock
 from andon.errors import AndonError, BackendError, RequestTimeout
-from andon.events import AnswerContinued, AttemptFailed
+from andon.events import AnswerContinued, AttemptFailed, Event, EventHead
 from andon.failover.policy import FailoverMode, FailoverPolicy
 from andon.failover.resumption import Resumption
 from andon.health import HealthBoard
@@ -35,6 +35,7 @@ class House:
     :param health: knows which models failed lately.
     :param calibrations: what models' own counts have taught about the size of prompts.
     :param truncation_block: how many turns of a chat that is too long are left out at a time.
+    :param observed: whether anybody is told of events; without, none is made.
     """
 
     find_backend: Callable[[str], BackendSpec]
@@ -46,6 +47,7 @@ class House:
     health: HealthBoard = field(default_factory=HealthBoard)
     calibrations: Calibrations = field(default_factory=Calibrations)
     truncation_block: int = 1
+    observed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Trip:
     asked: Candidate | None = None
     #: How long to wait for whoever is asked.
     patience: Patience = Patience()
+    #: The failure of whoever is asked at the moment that was noted already.
+    noted: AndonError | None = None
     #: How many requests were sent.
     sent: int = 0
     #: Why the answer broke off first, and who was giving it.
@@ -141,6 +145,16 @@ class Trip:
             yield Emit(delta)
         self.held.clear()
 
+    def tell(self, make: Callable[[EventHead], Event]) -> Steps[None]:
+        """Tell the observers of an event, which is made only where there are any.
+
+        :param make: makes it.
+        """
+        if self.house.observed:
+            number, labels = self.order.number, self.order.labels
+            head = EventHead(request_id=number, at=(yield from clock()), labels=labels)
+            yield Tell(make(head))
+
     def note_failure(self, candidate: Candidate, error: AndonError) -> Steps[None]:
         """Note and tell that a candidate failed or was passed over."""
         backend, model = candidate.spec.name, candidate.ref.model
@@ -150,8 +164,8 @@ class Trip:
         bill, self.bill = self.bill, Bill()
         self.cost += bill.cost
         self.attempts.append(Attempt(backend, model, error, bill.usage, to_usd(bill.cost)))
-        yield Tell(
-            AttemptFailed(request_id=self.order.number, backend=backend, model=model, error=error)
+        yield from self.tell(
+            lambda head: AttemptFailed(**head, backend=backend, model=model, error=error)
         )
 
     def announce(self, candidate: Candidate, way: Resumption) -> Steps[None]:
@@ -166,7 +180,7 @@ class Trip:
             delivered=len(self.answer.text),
             reason=str(self.first_break),
         )
-        yield Tell(AnswerContinued(request_id=self.order.number, failover=failover))
+        yield from self.tell(lambda head: AnswerContinued(**head, failover=failover))
         if self.order.failover.announce and self.hands_over:
             yield Emit(ChatDelta(failover=failover))
 

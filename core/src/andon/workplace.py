@@ -39,6 +39,8 @@ class Workplace:
     :param ledger: where spending is kept, before the settings' own.
     :param discover: whether to look for installed plugins, and to read the environment.
     :param plugins: modules or objects that are plugins.
+    :param environment: the variables that backends may read; with ``discover``, the process's own
+        where None.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Workplace:
         ledger: Ledger | str | None,
         discover: bool,
         plugins: Sequence[object],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
         network = settings.network
@@ -61,23 +64,25 @@ class Workplace:
         self.plugins = Plugins(
             discover=discover, plugins=plugins, disabled=settings.disable_plugins
         )
-        self._environment: Mapping[str, str] = os.environ if discover else {}
+        if environment is None:
+            environment = os.environ if discover else {}
+        self._environment = environment
         self._specs: dict[str, BackendSpec] = {}
         self._backends: dict[str, Backend] = {}
         self._lock = threading.Lock()
         self._closed = False
-        self.house = self._build_house(prices)
+        observers = self.plugins.observers(settings.observers)
+        self.house = self._build_house(prices, observed=bool(observers))
         place = settings.ledger if ledger is None else ledger
         self._owns_ledger = place is None or isinstance(place, str)
         breaker = CostCircuitBreaker(
             _breaker_config(settings), ledger=_open_ledger(place, self.plugins)
         )
-        told = self.plugins.observers(settings.observers)
         self.world = World(
             self.create_backend,
             self._backends,
             breaker,
-            told,
+            observers,
             router_waits=getattr(self.house.router, "waits", False),
         )
 
@@ -188,7 +193,7 @@ class Workplace:
         # Until the client is closed, or forgotten.
         return weakref.finalize(self, arm(self._egress).release)
 
-    def _build_house(self, prices: Mapping[str, Priced]) -> House:
+    def _build_house(self, prices: Mapping[str, Priced], *, observed: bool) -> House:
         settings, plugins = self.settings, self.plugins
         profiles = ProfileTable(settings.profiles, plugins.model_profile)
         return House(
@@ -199,6 +204,7 @@ class Workplace:
             profiles=profiles,
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
             truncation_block=settings.truncation_block,
+            observed=observed,
         )
 
     def _context(self, spec: BackendSpec) -> BackendContext:
@@ -278,12 +284,14 @@ def _open_ledger(place: Ledger | str | None, plugins: Plugins) -> Ledger:
         from andon.budget.sqlite import open_sqlite
 
         return open_sqlite(place)
+    # What stands before an @ may be a password.
+    shown = f"{scheme}://***@{place.rpartition('@')[2]}" if "@" in place else place
     spec = plugins.ledger(scheme)
     if spec is None:
-        raise SettingsError(f"no plugin opens a ledger at {place!r}: unknown scheme {scheme!r}")
+        raise SettingsError(f"no plugin opens a ledger at {shown!r}: unknown scheme {scheme!r}")
     try:
         return spec.create(place)
     except AndonError:
         raise
     except Exception as error:
-        raise SettingsError(f"the ledger at {place!r} cannot be opened: {error}") from error
+        raise SettingsError(f"the ledger at {shown!r} cannot be opened: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,15 @@ CASES = [
 ]
 
 
+#: Quick ones, whose tests are run together.
+FAULTS = {file: _load(file).FAULTS for file in ("faulty_parts", "faulty_plugins")}
+QUICK = [
+    pytest.param(file, fault, id=f"{file}-{fault.name}")
+    for file, faults in FAULTS.items()
+    for fault in faults
+]
+
+
 class Reports:
     """A pytest plugin that keeps what became of the tests."""
 
@@ -42,12 +52,12 @@ class Reports:
         return [report for report in self.all if report.failed]
 
 
-def run(file: str, name: str) -> Reports:
+def run(file: str, *names: str) -> Reports:
     reports = Reports()
     # Plugins that are of no use here take longer to start than the tests.
     without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "xdist")]
-    place = f"{HERE / file}.py::{name}"
-    pytest.main([*without, "-q", "--no-summary", place], plugins=[reports])
+    places = [f"{HERE / file}.py::{name}" for name in names]
+    pytest.main([*without, "-q", "--no-summary", *places], plugins=[reports])
     return reports
 
 
@@ -64,4 +74,19 @@ def test_the_kit_catches(file: str, fault: Any) -> None:
     assert failed, f"{fault.test} passes the backend {fault.name}"
     for report in failed:
         assert report.when == "call"
+        assert "The contract, andon." in report.longreprtext, report.longreprtext
+
+
+@cache
+def run_all(file: str) -> Reports:
+    return run(file, *(f"Test{fault.name}::{fault.test}" for fault in FAULTS[file]))
+
+
+@pytest.mark.parametrize(("file", "fault"), QUICK)
+def test_the_kit_catches_parts(file: str, fault: Any) -> None:
+    title = f"::Test{fault.name}::{fault.test}"
+    failed = [r for r in run_all(file).failed() if r.nodeid.partition("[")[0].endswith(title)]
+    assert failed, f"{fault.test} passes {fault.name}"
+    for report in failed:
+        assert report.when == "call", report.longreprtext
         assert "The contract, andon." in report.longreprtext, report.longreprtext

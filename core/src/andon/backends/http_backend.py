@@ -408,4 +408,5 @@ def http_backend_spec(
         aliases=aliases,
         summary=summary,
         models=tuple(card.name for card in models[:1]),
+        key_variables=endpoint.key_variables,
     )

@@ -22,7 +22,7 @@ from andon.stop_texts import StopScanner
 _LONGEST_WORD = 64
 
 #: A shorter beginning that comes twice may as well be meant.
-_SHORTEST_ECHO = 24
+SHORTEST_ECHO = 24
 
 #: What may be the beginning of a control tag: ``<|im_``, ``</tool_c``, ``[INS``.
 _OPEN_TAG = re.compile(r"(?:<[|/\w-]{0,40}|\[/?[A-Z_]{0,24})\Z")
@@ -285,6 +285,6 @@ def _other_forms(text: str, kept: str) -> tuple[str, ...]:
     if kept and text.lstrip() != text:
         # Some servers take the white space at the beginning of an answer away.
         others.append(text.lstrip())
-    if len(kept) >= _SHORTEST_ECHO and not is_periodic(kept):
+    if len(kept) >= SHORTEST_ECHO and not is_periodic(kept):
         others.append(kept + text)
     return tuple(others)

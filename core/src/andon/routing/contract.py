@@ -90,6 +90,8 @@ class Router(Protocol):
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
         """Decide where a request goes and count it there, in one step.
 
+        A candidate that rests from failures comes after those that do not, or not at all.
+
         :param candidates: who may answer, in the caller's order of preference; what privacy or
             a budget forbids is not among them.
         :param ask: what is known of the request.

@@ -107,7 +107,7 @@ class Walk:
     def _go(self, reply: Any, error: BaseException | None) -> None:
         """Go on until there is something to wait for."""
         if self.is_over:
-            return
+            return None
         self._stop_waiting = None
         steps, world = self.steps, self.process.world
         while True:
@@ -125,24 +125,25 @@ class Walk:
                 reply = _PERFORM[type(effect)](self, effect)
             except AndonError as raised:
                 error = raised
+            if world.trace is not None:
+                self._write_down(world.trace, effect, error or reply)
             if reply is _LATER:
                 return None
+
+    def _write_down(self, trace: list[str], effect: Effect, reply: Any) -> None:
+        if isinstance(effect, Clock | Create | Measure):
+            return
+        told = "…" if reply is _LATER else repr(reply)
+        moment = self.process.world.timeline.now
+        trace.append(f"{moment:9.4f} #{self.visit.order.number} {effect!r:.300} -> {told:.200}")
 
     def _end(self, outcome: ChatResponse | BaseException) -> None:
         self.is_over = True
         self.process.ended(self, outcome)
 
     def _wait(self, stop: Callable[[], None]) -> Any:
-        """Wait; a caller that has given up meanwhile does so now."""
         self._stop_waiting = stop
-        if self._cancelled is not None and self.visit.cancelled_at is None:
-            self.process.world.timeline.after(0.0, self._cancel_late)
         return _LATER
-
-    def _cancel_late(self) -> None:
-        if self._stop_waiting is not None and self.visit.cancelled_at is None:
-            stop, self._stop_waiting = self._stop_waiting, None
-            stop()
 
     def _give_up(self, error: BaseException | None = None) -> None:
         self.visit.cancelled_at = self.process.world.timeline.now

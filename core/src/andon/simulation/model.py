@@ -39,6 +39,12 @@ class Saying:
         object.__setattr__(self, "text", "".join(self.tokens))
         object.__setattr__(self, "ends", (0, *accumulate(map(len, self.tokens))))
 
+    @property
+    def size(self) -> int:
+        """How many tokens it has, those of the call's name and arguments included."""
+        called = 0 if self.call is None else 1 + len(self.call[1])
+        return len(self.reasoning) + len(self.tokens) + called
+
     def rest(self, begun: str) -> tuple[str, ...] | None:
         """Return the tokens after a beginning, or None where it is none.
 
@@ -72,29 +78,37 @@ class Question:
         :param model: which of the models is asked.
         """
         own, begun = self.sayings[model % len(self.sayings)], self._begun(request)
-        tokens = self._rest(own, begun) if begun else own.tokens
+        saying = self._rest(own, begun) if begun else own
         most = request.sampling.max_tokens
-        cut = most is not None and len(tokens) >= most
-        if cut:
-            tokens = tokens[:most]
-        tokens, by_stop = _stopped(tokens, request.sampling.stop)
-        if tokens is not own.tokens:
-            own = Saying(tokens, own.reasoning, None if cut or by_stop or begun else own.call)
-        if cut and not by_stop:
-            return own, FinishReason.LENGTH, begun
-        return own, FinishReason.TOOL_CALLS if own.call else FinishReason.STOP, begun
+        limited = saying if most is None else _limited(saying, most)
+        tokens, by_stop = _stopped(limited.tokens, request.sampling.stop)
+        if by_stop:
+            return Saying(tokens, limited.reasoning), FinishReason.STOP, begun
+        if tokens is not limited.tokens:
+            limited = Saying(tokens, limited.reasoning, limited.call)
+        if most is not None and saying.size >= most:
+            return limited, FinishReason.LENGTH, begun
+        return limited, FinishReason.TOOL_CALLS if limited.call else FinishReason.STOP, begun
 
     def _begun(self, request: ChatRequest) -> str:
         if request.prompt is not None:
             return request.prompt[len(self.prompt or "") :]
         return request.messages[-1].text if request.continue_final_message else ""
 
-    def _rest(self, own: Saying, begun: str) -> tuple[str, ...]:
+    def _rest(self, own: Saying, begun: str) -> Saying:
         for saying in (own, *self.sayings):
             rest = saying.rest(begun)
             if rest is not None:
-                return rest
-        return ASTRAY
+                return Saying(rest, call=saying.call)
+        return Saying(ASTRAY)
+
+
+def _limited(saying: Saying, most: int) -> Saying:
+    """Return as much of a saying as so many tokens hold; half a call is none."""
+    if saying.size <= most:
+        return saying
+    reasoning = saying.reasoning[:most]
+    return Saying(saying.tokens[: most - len(reasoning)], reasoning)
 
 
 def _stopped(tokens: tuple[str, ...], stop: Sequence[str]) -> tuple[tuple[str, ...], bool]:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 from random import Random
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from andon.errors import (
     TransportError,
     UnsupportedParameterError,
 )
+from andon.failover.seam import SHORTEST_ECHO, is_periodic
 from andon.simulation.model import Question, Saying
 from andon.simulation.stream import Outcome, SimulatedStream
 from andon.simulation.timeline import Timeline
@@ -60,9 +62,12 @@ class Manners:
 
     :param model: which of the simulated models it serves.
     :param continuing: what it does when it is to go on with an answer.
-    :param strips: whether it takes white space at an answer's beginning away.
-    :param echoes: whether it repeats what it goes on with.
-    :param piece: tokens in one piece of a stream; 0 cuts the text anywhere, in tokens as well.
+    :param strips: whether it takes the white space before an answer's first word away, where that
+        is of one token with it.
+    :param echoes: whether it repeats what it goes on with, where that is long enough to be told
+        from what the model may say itself.
+    :param piece: tokens in one piece of a stream after the first; 0 cuts the text anywhere, in
+        tokens as well.
     :param opening: whether a piece without text comes first.
     :param reports: whether it reports usage.
     :param measures: whether it can measure prompts.
@@ -138,8 +143,8 @@ class Server:
         timeline: Timeline,
         random: Random,
         questions: Mapping[int, Question],
-        service: Service = Service(),  # noqa: B008  frozen
-        manners: Manners = Manners(),  # noqa: B008
+        service: Service = Service(),
+        manners: Manners = Manners(),
         draw_fault: DrawFault = _all_well,
     ) -> None:
         self.name = name
@@ -280,17 +285,15 @@ class Server:
         """Give the pieces of an answer, each with the number of its tokens."""
         if self.manners.opening:
             yield 0, ChatDelta()
-        if self.manners.echoes and begun:
+        if self.manners.echoes and len(begun) >= SHORTEST_ECHO and not is_periodic(begun):
             yield 0, ChatDelta(text=begun)
         for token in saying.reasoning:
             yield 1, ChatDelta(reasoning=token)
-        bare = self.manners.strips
-        for count, text in self._cut(saying.tokens):
-            if bare:
-                text = text.lstrip()  # noqa: PLW2901
-                bare = not text
-            if text:
-                yield count, ChatDelta(text=text)
+        tokens = saying.tokens
+        if self.manners.strips and tokens and not tokens[0].isspace():
+            tokens = (tokens[0].lstrip(), *tokens[1:])
+        for count, text in self._cut(tokens):
+            yield count, ChatDelta(text=text)
         if saying.call is not None:
             name, arguments = saying.call
             yield 1, ChatDelta(tool_calls=(ToolCallDelta(0, f"call-{self.name}", name),))
@@ -302,15 +305,17 @@ class Server:
         if size == 1:
             yield from ((1, token) for token in tokens)
         elif size:
-            for at in range(0, len(tokens), size):
-                some = tokens[at : at + size]
+            # The first one comes as soon as it is there.
+            ends = [0, *range(1, len(tokens), size), len(tokens)] if tokens else []
+            for at, end in pairwise(ends):
+                some = tokens[at:end]
                 yield len(some), "".join(some)
         else:
-            text, at = "".join(tokens), 0
-            while at < len(text):
-                end = at + self.random.randint(1, 5)
-                yield 1, text[at:end]
-                at = end
+            text = "".join(tokens)
+            while text:
+                some_text = text[: self.random.randint(1, 5)]
+                yield 1, some_text
+                text = text[len(some_text) :]
 
     def _last(
         self, request: ChatRequest, saying: Saying, reason: FinishReason
@@ -318,9 +323,7 @@ class Server:
         last = ChatDelta(finish_reason=reason)
         if not self.manners.reports:
             return 1, last
-        arguments = () if saying.call is None else saying.call[1]
-        written = len(saying.tokens) + len(saying.reasoning) + len(arguments)
-        return 1, replace(last, usage=Usage(self.prompt_tokens(request), written))
+        return 1, replace(last, usage=Usage(self.prompt_tokens(request), saying.size))
 
 
 def _break(fault: Fault) -> Outcome:

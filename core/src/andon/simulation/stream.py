@@ -45,9 +45,22 @@ class SimulatedStream:
     """
 
     __slots__ = (
-        "_arrivals", "_deadline", "_done", "_is_closed", "_last", "_outcome", "_retried",
-        "_retries", "_timer", "_timeline", "_wake", "fault", "delivered", "request", "server",
+        "_arrivals",
+        "_deadline",
+        "_done",
         "_has_outcome",
+        "_last",
+        "_outcome",
+        "_retried",
+        "_retries",
+        "_timeline",
+        "_timer",
+        "_wake",
+        "delivered",
+        "fault",
+        "is_closed",
+        "request",
+        "server",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +78,7 @@ class SimulatedStream:
         self._last = timeline.now
         self._arrivals: deque[tuple[float, Outcome]] = deque()
         self._outcome: Outcome = None
-        self._has_outcome = self._is_closed = self._done = False
+        self._has_outcome = self.is_closed = self._done = False
         self._wake: Callable[[], object] | None = None
         self._timer: Appointment | None = None
         retries.budget.note_request()
@@ -103,9 +116,9 @@ class SimulatedStream:
         self._wake = wake
         if not waits:
             self._arm()
-        if self._has_outcome:
+        if self.has_outcome:
             self._wake = None
-        return self._has_outcome
+        return self.has_outcome
 
     def forget(self) -> None:
         """Wake nobody any more; the piece is kept."""
@@ -129,9 +142,9 @@ class SimulatedStream:
 
     def close(self) -> None:
         """Stop it. The server takes note half a round trip later."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
+        self.is_closed = True
         self._wake = None
         if self._timer is not None:
             call_off(self._timer)
@@ -146,7 +159,7 @@ class SimulatedStream:
         self._timeline.after(self.server.service.latency / 2, self._arrive)
 
     def _arrive(self) -> None:
-        if not self._is_closed:
+        if not self.is_closed:
             self.server.arrive(self)
 
     def _rearm(self) -> None:
@@ -200,6 +213,9 @@ class SimulatedStream:
         self._outcome, self._has_outcome = outcome, True
 
     def _retry(self, error: BackendError) -> bool:
+        most = self.request.patience.retries
+        if most is not None and self._retried >= most:
+            return False
         wait = self._retries.policy.delay(error, self._retried)
         now = self._timeline.now
         if wait is None or now + wait >= self._deadline or not self._retries.budget.take():

@@ -1,7 +1,7 @@
 """What tests of plugins and of programs need: the conformance kit, and servers and backends to ask.
 
-:class:`BackendConformance` needs pytest, and :class:`LedgerMachine` hypothesis; each is imported
-with its first use.
+The conformance classes need pytest, and :class:`LedgerMachine` hypothesis; each is imported with
+its first use.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from andon.testing.ledger import LedgerConformance
+from andon.testing.fakes import ByteTokenizer, EventLog, sample_events
 from andon.testing.recorder import Recorded, Recorder
 from andon.testing.scripted import ScriptedBackend, plugin_with
 
@@ -17,24 +17,47 @@ if TYPE_CHECKING:
     from andon.testing.conformance import ALL as ALL
     from andon.testing.conformance import Ability as Ability
     from andon.testing.conformance import BackendConformance as BackendConformance
+    from andon.testing.conformance import CommandConformance as CommandConformance
     from andon.testing.conformance import InProcessConformance as InProcessConformance
+    from andon.testing.conformance import ObserverConformance as ObserverConformance
+    from andon.testing.conformance import PluginConformance as PluginConformance
+    from andon.testing.conformance import PriceConformance as PriceConformance
+    from andon.testing.conformance import RouterConformance as RouterConformance
+    from andon.testing.conformance import TemplateConformance as TemplateConformance
+    from andon.testing.conformance import TokenizerConformance as TokenizerConformance
+    from andon.testing.ledger import LedgerConformance as LedgerConformance
     from andon.testing.ledger_machine import LedgerMachine as LedgerMachine
 
 _HOMES = dict.fromkeys(
-    ("ALL", "Ability", "BackendConformance", "InProcessConformance"), "conformance"
-) | {"LedgerMachine": "ledger_machine"}
+    (
+        "ALL", "Ability", "BackendConformance", "CommandConformance", "InProcessConformance",
+        "ObserverConformance", "PluginConformance", "PriceConformance", "RouterConformance",
+        "TemplateConformance", "TokenizerConformance",
+    ),
+    "conformance",
+) | {"LedgerConformance": "ledger", "LedgerMachine": "ledger_machine"}  # fmt: skip
 
 __all__ = [
     "ALL",
     "Ability",
     "BackendConformance",
+    "ByteTokenizer",
+    "CommandConformance",
+    "EventLog",
     "InProcessConformance",
     "LedgerConformance",
     "LedgerMachine",
+    "ObserverConformance",
+    "PluginConformance",
+    "PriceConformance",
     "Recorded",
     "Recorder",
+    "RouterConformance",
     "ScriptedBackend",
+    "TemplateConformance",
+    "TokenizerConformance",
     "plugin_with",
+    "sample_events",
 ]
 
 

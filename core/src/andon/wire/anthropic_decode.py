@@ -12,7 +12,7 @@ from andon.chat import ChatDelta, FinishReason, ToolCallDelta, Usage
 from andon.messages import ProviderState
 from andon.specs import ModelCard
 from andon.wire.anthropic_replay import CALL, Piece, keep
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 
 #: What an event that tells nothing gives.
 NOTHING = ChatDelta()

@@ -8,7 +8,7 @@ from typing import Any
 from andon.errors import BackendError
 from andon.wire import openai_errors
 from andon.wire.dialect import HTTPReply
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 from andon.wire.problems import Problem, to_error
 
 

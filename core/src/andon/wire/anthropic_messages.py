@@ -12,8 +12,7 @@ from andon.wire.anthropic_encode import LATEST, count_body, message_body, versio
 from andon.wire.anthropic_errors import explain, is_error
 from andon.wire.anthropic_stream import AnthropicStreamDecoder
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json
-from andon.wire.openai_encode import to_json
+from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
 from andon.wire.problems import malformed, request_id
 
 __all__ = ["AnthropicMessages", "AnthropicStreamDecoder", "anthropic_dialect"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,73 +10,30 @@ from andon.chat import ChatDelta
 from andon.errors import BackendError, StreamInterrupted
 from andon.wire.anthropic_decode import NOTHING, Content, name_of, read_finish, read_usage
 from andon.wire.anthropic_errors import explain_event, is_error
-from andon.wire.dialect import StreamDecoder
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json
+from andon.wire.item_stream import ItemStreamDecoder
+from andon.wire.json_values import SHAPE_ERRORS, read_json
 from andon.wire.problems import malformed, request_id
-from andon.wire.sse import SSEDecoder
+from andon.wire.sse import Event, SSEDecoder
 
 
-class AnthropicStreamDecoder(StreamDecoder):
+class AnthropicStreamDecoder(ItemStreamDecoder[Event]):
     """Reads one stream of named events; only ``message_stop`` is its end.
-
-    An error that follows deltas in the same bytes is raised by the next call, so that the deltas
-    are not lost.
 
     :param headers: the headers that the stream came with.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(SSEDecoder())
         self._headers = headers
-        self._sse = SSEDecoder()
         self._content = Content()
         self._usage: dict[str, Any] = {}
         self._model: str | None = None
         self._id = request_id(headers)
         self._raw_finish: str | None = None
         self._started = False
-        self._error: BackendError | None = None
-        #: Whether the answer is complete: nothing that may follow belongs to it.
-        self.done = False
 
-    def feed(self, data: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas that the next bytes complete.
-
-        :raises BackendError: the stream carries an error, or what no such stream carries.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for event in self._sse.feed(data):
-                if self.done:
-                    break
-                self._event(event.name, event.data, deltas)
-        except BackendError as error:
-            self._error = self._identified(error)
-            if not deltas:
-                raise
-        return deltas
-
-    def finish(self) -> Sequence[ChatDelta]:
-        """Return what is left when the connection has ended in order.
-
-        :raises StreamInterrupted: the stream's own end is missing.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for event in self._sse.finish():
-                if not self.done:
-                    self._event(event.name, event.data, deltas)
-            if not self.done:
-                raise StreamInterrupted("the stream ended without message_stop")
-        except BackendError as error:
-            self._error = self._identified(error)
-            raise
-        return deltas
-
-    def _event(self, name: str, data: str, deltas: list[ChatDelta]) -> None:
+    def _item(self, item: Event, deltas: list[ChatDelta]) -> None:
+        name, data = item.name, item.data
         if name == "ping" or not data:
             return
         try:
@@ -140,6 +97,9 @@ class AnthropicStreamDecoder(StreamDecoder):
             request_id=self._id,
             provider_state=self._content.state(),
         )
+
+    def _broken_off(self, deltas: list[ChatDelta]) -> None:
+        raise StreamInterrupted("the stream ended without message_stop")
 
     def _identified(self, error: BackendError) -> BackendError:
         error.request_id = error.request_id or self._id

@@ -12,8 +12,7 @@ from andon.wire.bedrock_encode import converse_body, count_body, model_path
 from andon.wire.bedrock_errors import explain, explain_stop, is_error
 from andon.wire.bedrock_stream import BedrockStreamDecoder
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json
-from andon.wire.openai_encode import to_json
+from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
 from andon.wire.problems import malformed, request_id
 
 __all__ = ["BedrockConverse", "BedrockStreamDecoder", "bedrock_dialect"]

@@ -11,7 +11,7 @@ from andon.errors import UnsupportedParameterError
 from andon.specs import ModelProfile
 from andon.wire.bedrock_reasoning import reasoning_fields
 from andon.wire.bedrock_turns import Conversation
-from andon.wire.openai_encode import to_json
+from andon.wire.json_values import to_json
 
 #: What a model's name keeps in a path; the slashes and colons of an ARN are none of these.
 _SAFE = "-._~"

@@ -21,7 +21,7 @@ from andon.errors import (
 from andon.wire import openai_errors
 from andon.wire.dialect import HTTPReply
 from andon.wire.event_stream import Frame
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 from andon.wire.problems import Problem, page_text, to_error
 
 #: The header that names the error; a namespace may stand before the name, an address behind it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,9 @@ from andon.wire.bedrock_decode import (
     text_of,
 )
 from andon.wire.bedrock_errors import explain_frame, explain_stop
-from andon.wire.dialect import StreamDecoder
 from andon.wire.event_stream import EventStreamDecoder, Frame, HeaderValue
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json
+from andon.wire.item_stream import ItemStreamDecoder
+from andon.wire.json_values import SHAPE_ERRORS, read_json
 from andon.wire.problems import malformed, request_id
 
 _EVENTS = frozenset(
@@ -27,70 +27,33 @@ _EVENTS = frozenset(
 )
 
 
-class BedrockStreamDecoder(StreamDecoder):
+class BedrockStreamDecoder(ItemStreamDecoder[Frame]):
     """Reads one stream of frames. ``messageStop`` ends the answer; the usage comes behind it.
-
-    An error that follows deltas in the same bytes is raised by the next call, so that the deltas
-    are not lost.
 
     :param headers: the headers that the stream came with.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(EventStreamDecoder())
         self._headers = headers
         self._id = request_id(headers)
-        self._frames = EventStreamDecoder()
         self._content = Content()
         self._raw_finish = ""
         self._usage: Usage | None = None
         self._model: str | None = None
         self._counted = False
         self._started = False
-        self._error: BackendError | None = None
-        #: Whether the answer is complete: nothing that may follow belongs to it.
-        self.done = False
 
-    def feed(self, data: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas that the next bytes complete.
+    def _item(self, item: Frame, deltas: list[ChatDelta]) -> None:
+        delta = self._frame(item)
+        if delta is not NOTHING:
+            deltas.append(delta if self._started else self._first(delta))
 
-        :raises BackendError: the stream carries an error, or what no such stream carries.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        if self.done:
-            return deltas
-        try:
-            for frame in self._frames.feed(data):
-                delta = self._frame(frame)
-                if delta is not NOTHING:
-                    deltas.append(delta if self._started else self._first(delta))
-                if delta.finish_reason is not None:
-                    break
-        except BackendError as error:
-            self._error = self._identified(error)
-            if not deltas:
-                raise
-        return deltas
-
-    def finish(self) -> Sequence[ChatDelta]:
-        """Return what is left when the connection has ended in order.
-
-        :raises StreamInterrupted: the stream's own end is missing.
-        """
-        if self._error is not None:
-            raise self._error
-        if self.done:
-            return ()
-        try:
-            self._frames.finish()
-            if not self._raw_finish:
-                raise StreamInterrupted("the stream ended without messageStop")
-        except BackendError as error:
-            self._error = self._identified(error)
-            raise
+    def _broken_off(self, deltas: list[ChatDelta]) -> None:
+        if not self._raw_finish:
+            raise StreamInterrupted("the stream ended without messageStop")
         # The answer is complete, though nobody told what it took.
-        return (self._end(),)
+        deltas.append(self._end())
 
     def _frame(self, frame: Frame) -> ChatDelta:
         if frame.headers.get(":message-type") in {"exception", "error"}:

@@ -11,8 +11,8 @@ from andon.chat import ChatRequest
 from andon.specs import BackendContext, ModelProfile
 from andon.wire.answer_text import reading_text
 from andon.wire.dialect import HTTPCall, HTTPReply, Query
+from andon.wire.json_values import read_json
 from andon.wire.openai_chat import OpenAIChat
-from andon.wire.openai_decode import read_json
 from andon.wire.openai_encode import UNKNOWN
 from andon.wire.openai_errors import explain
 from andon.wire.openai_quirks import OPENAI, Quirks

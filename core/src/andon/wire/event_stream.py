@@ -7,7 +7,7 @@ limits are those of AWS's own SDK (botocore 1.44, ``eventstream.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
@@ -72,13 +72,14 @@ class EventStreamDecoder:
                 self._needed = _PRELUDE.size
                 yield frame
 
-    def finish(self) -> None:
-        """Check that the stream ended between two frames.
+    def finish(self) -> Sequence[Frame]:
+        """Return what is left, which is nothing: the stream ends between two frames.
 
         :raises StreamInterrupted: it ended amid one.
         """
         if self._buffer:
             raise StreamInterrupted("the event stream ended amid a frame")
+        return ()
 
     def _read_prelude(self) -> int:
         """Return the length of the frame that begins."""

@@ -11,7 +11,7 @@ from andon.errors import BadRequestError, ServerError, StreamInterrupted
 from andon.specs import ModelCard
 from andon.wire.gemini_errors import explain_value
 from andon.wire.gemini_replay import Keeper
-from andon.wire.openai_decode import SHAPE_ERRORS, name_of
+from andon.wire.json_values import SHAPE_ERRORS, name_of
 from andon.wire.problems import request_id
 
 #: What reading JSON of another shape than expected can raise.

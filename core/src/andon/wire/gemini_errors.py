@@ -9,7 +9,7 @@ from typing import Any
 from andon.errors import AuthenticationError, BackendError, BadRequestError
 from andon.wire import openai_errors
 from andon.wire.dialect import HTTPReply
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 from andon.wire.problems import Problem, to_error
 
 #: The HTTP statuses of Google's words for failures (googleapis, google/rpc/code.proto).

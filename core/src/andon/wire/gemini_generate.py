@@ -13,8 +13,7 @@ from andon.wire.gemini_encode import count_body, generate_body
 from andon.wire.gemini_errors import explain
 from andon.wire.gemini_models import model_path
 from andon.wire.gemini_stream import GeminiStreamDecoder
-from andon.wire.openai_decode import read_json
-from andon.wire.openai_encode import to_json
+from andon.wire.json_values import read_json, to_json
 from andon.wire.problems import malformed
 
 __all__ = ["GeminiGenerateContent", "GeminiStreamDecoder"]

@@ -7,13 +7,13 @@ there bare, pretty-printed over many lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from andon.chat import ChatDelta
 from andon.errors import BackendError
-from andon.wire.dialect import StreamDecoder
 from andon.wire.gemini_decode import UNREADABLE, AnswerReader
-from andon.wire.openai_decode import read_json
+from andon.wire.item_stream import ItemStreamDecoder
+from andon.wire.json_values import read_json
 from andon.wire.problems import malformed
 from andon.wire.sse import LIMIT
 
@@ -114,69 +114,32 @@ class JSONReader:
             )
 
 
-class GeminiStreamDecoder(StreamDecoder):
+class GeminiStreamDecoder(ItemStreamDecoder[str]):
     """Reads one stream of chunks.
 
     Its end is the end of the connection, after a finish reason: earlier models sent that with
     every chunk, and signatures and counts may come after it.
 
-    An error that follows deltas in the same bytes is raised by the next call, so that the deltas
-    are not lost.
-
     :param headers: the headers that the stream came with.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
-        self._texts = JSONReader()
+        super().__init__(JSONReader())
         self._answer = AnswerReader(headers)
-        self._error: BackendError | None = None
-        #: Never: only the connection's end is the protocol's.
-        self.done = False
 
-    def feed(self, data: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas that the next bytes complete.
+    def _broken_off(self, deltas: list[ChatDelta]) -> None:
+        # Only the connection's end is the protocol's.
+        deltas.append(self._answer.end())
 
-        :raises BackendError: the stream carries an error, or what no such stream carries.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
+    def _item(self, item: str, deltas: list[ChatDelta]) -> None:
         try:
-            for text in self._texts.feed(data):
-                self._chunk(text, deltas)
-        except BackendError as error:
-            self._error = self._identified(error)
-            if not deltas:
-                raise
-        return deltas
-
-    def finish(self) -> Sequence[ChatDelta]:
-        """Return what is left when the connection has ended in order.
-
-        :raises StreamInterrupted: the finish reason is missing.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for text in self._texts.finish():
-                self._chunk(text, deltas)
-            deltas.append(self._answer.end())
-        except BackendError as error:
-            self._error = self._identified(error)
-            raise
-        return deltas
-
-    def _chunk(self, text: str, deltas: list[ChatDelta]) -> None:
-        try:
-            chunk = read_json(text)
+            chunk = read_json(item)
         except ValueError:
-            raise malformed("JSON", text) from None
+            raise malformed("JSON", item) from None
         try:
             delta = self._answer.read(chunk)
         except UNREADABLE as error:
-            raise malformed("chunk of an answer", text) from error
+            raise malformed("chunk of an answer", item) from error
         if delta is not None:
             deltas.append(delta)
 

@@ -14,10 +14,11 @@ from andon.specs import BackendContext, ModelProfile
 from andon.wire.answer_text import reading_text
 from andon.wire.completions import Completions, read_reply
 from andon.wire.dialect import HTTPCall, HTTPReply
-from andon.wire.openai_decode import SHAPE_ERRORS, count_of, name_of, text_of
-from andon.wire.openai_encode import UNKNOWN, refuse_unsupported, to_json
+from andon.wire.json_values import SHAPE_ERRORS, name_of, to_json
+from andon.wire.openai_decode import count_of, text_of
+from andon.wire.openai_encode import UNKNOWN, refuse_unsupported
 from andon.wire.openai_errors import explain_event
-from andon.wire.openai_events import EventStreamDecoder
+from andon.wire.openai_events import OpenAIEventDecoder
 from andon.wire.openai_logprobs import read_rows
 from andon.wire.openai_quirks import Quirks
 from andon.wire.problems import malformed, request_id
@@ -66,7 +67,7 @@ class LlamaServerCompletion(Completions):
         return LlamaServerStreamDecoder(headers)
 
 
-class LlamaServerStreamDecoder(EventStreamDecoder):
+class LlamaServerStreamDecoder(OpenAIEventDecoder):
     """Reads one stream, which ends with the event that says ``stop``, without ``[DONE]``."""
 
     def _chunk(self, chunk: dict[str, Any], deltas: list[ChatDelta]) -> None:

@@ -14,6 +14,7 @@ from andon.errors import (
 )
 from andon.specs import BackendContext, ModelCard, ModelProfile
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
+from andon.wire.json_values import read_json, to_json
 from andon.wire.ollama_decode import (
     BAD_SHAPE,
     OllamaStreamDecoder,
@@ -30,8 +31,6 @@ from andon.wire.ollama_encode import (
     rendering_body,
 )
 from andon.wire.ollama_errors import explain, is_error
-from andon.wire.openai_decode import read_json
-from andon.wire.openai_encode import to_json
 from andon.wire.problems import malformed
 
 __all__ = ["OllamaChat", "OllamaOptions", "OllamaStreamDecoder", "is_cloud", "ollama_dialect"]

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from andon.chat import ChatDelta, FinishReason, TokenLogprob, ToolCallDelta, Usage
-from andon.errors import BackendError, ServerError, StreamInterrupted
+from andon.errors import ServerError, StreamInterrupted
 from andon.specs import ModelCard
-from andon.wire.dialect import HTTPReply, StreamDecoder
+from andon.wire.dialect import HTTPReply
+from andon.wire.item_stream import ItemStreamDecoder
+from andon.wire.json_values import SHAPE_ERRORS, name_of, read_json
 from andon.wire.ndjson import NDJSONDecoder
 from andon.wire.ollama_errors import explain_event, is_error
-from andon.wire.openai_decode import SHAPE_ERRORS, name_of, read_json, text_of
+from andon.wire.openai_decode import text_of
 from andon.wire.problems import malformed, request_id
 
 #: Ends of what was no generation: the server only loaded or unloaded the model.
@@ -92,68 +94,31 @@ class AnswerReader:
         return deltas
 
 
-class OllamaStreamDecoder(StreamDecoder):
+class OllamaStreamDecoder(ItemStreamDecoder[str]):
     """Reads one stream of lines; only a line with ``"done": true`` is its end.
-
-    An error that follows deltas in the same bytes is raised by the next call, so that the deltas
-    are not lost.
 
     :param headers: the headers that the stream came with.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(NDJSONDecoder())
         self._headers = headers
-        self._lines = NDJSONDecoder()
         self._reader = AnswerReader(headers)
-        self._error: BackendError | None = None
-        #: Whether the answer is complete: nothing that may follow belongs to it.
-        self.done = False
 
-    def feed(self, data: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas that the next bytes complete.
-
-        :raises BackendError: the stream carries an error, or what no such stream carries.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            self._read(self._lines.feed(data), deltas)
-        except BackendError as error:
-            self._error = error
-            if not deltas:
-                raise
-        return deltas
-
-    def finish(self) -> Sequence[ChatDelta]:
-        """Return what is left when the connection has ended in order.
-
-        :raises StreamInterrupted: the stream's own end is missing.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            self._read(self._last_line(), deltas)
-            if not self.done:
-                raise StreamInterrupted("the stream ended without its line of done: true")
-        except BackendError as error:
-            self._error = error
-            raise
-        return deltas
-
-    def _last_line(self) -> list[str]:
+    def _last_items(self, deltas: list[ChatDelta]) -> None:
         # A half of a line is no junk, but the sign of a connection that was cut.
-        lines = self._lines.finish()
-        return lines if all(_is_json(line) for line in lines) else []
+        lines = self._splitter.finish()
+        if all(_is_json(line) for line in lines):
+            for line in lines:
+                self._item(line, deltas)
 
-    def _read(self, lines: Sequence[str], deltas: list[ChatDelta]) -> None:
-        for line in lines:
-            if self.done:
-                return
-            delta = self._line(line)
-            if delta is not None:
-                deltas.append(delta)
+    def _item(self, item: str, deltas: list[ChatDelta]) -> None:
+        delta = self._line(item)
+        if delta is not None:
+            deltas.append(delta)
+
+    def _broken_off(self, deltas: list[ChatDelta]) -> None:
+        raise StreamInterrupted("the stream ended without its line of done: true")
 
     def _line(self, line: str) -> ChatDelta | None:
         try:

@@ -12,8 +12,9 @@ from andon.errors import BackendError
 from andon.specs import BackendContext, ModelCard, ModelProfile
 from andon.wire.answer_text import reading_text, without_prefix
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json, read_message
-from andon.wire.openai_encode import UNKNOWN, chat_body, prompt_body, to_json
+from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
+from andon.wire.openai_decode import read_message
+from andon.wire.openai_encode import UNKNOWN, chat_body, prompt_body
 from andon.wire.openai_errors import explain
 from andon.wire.openai_models import models_query
 from andon.wire.openai_quirks import OPENAI, Quirks

@@ -9,6 +9,7 @@ from typing import Any
 
 from andon.chat import ChatDelta, FinishReason, ToolCallDelta, Usage
 from andon.errors import ServerError, StreamInterrupted
+from andon.wire.json_values import name_of
 from andon.wire.openai_logprobs import logprobs_of
 
 #: Every word for the end of an answer that servers of this protocol are known to use.
@@ -30,17 +31,6 @@ _REASONS = {
 
 #: Words for an answer that the server gave up.
 _ABORTED = {"abort", "cancelled", "insufficient_system_resource"}
-
-
-def read_json(data: bytes | str) -> Any:
-    """Return the JSON value.
-
-    :raises ValueError: it is none, or nothing that can be held.
-    """
-    try:
-        return json.loads(data if isinstance(data, str) else data.decode())
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
 
 
 def read_finish(raw: str | None, *, calls: bool, refused: bool) -> FinishReason:
@@ -105,13 +95,6 @@ def id_of(body: Mapping[str, Any]) -> str | None:
     groq = body.get("x_groq")
     own = name_of(groq.get("id")) if isinstance(groq, dict) else None
     return own or name_of(body.get("id"))
-
-
-def name_of(value: Any) -> str | None:
-    """Return a name, or None where there is none."""
-    if value is None or isinstance(value, str):
-        return value or None
-    raise TypeError("a name is not a text")
 
 
 def text_of(content: Any) -> str:
@@ -237,7 +220,3 @@ def count_of(counts: Mapping[str, Any], name: str) -> int:
     """Return a number of tokens, 0 where there is none."""
     value = counts.get(name)
     return value if type(value) is int and value > 0 else 0
-
-
-#: What reading JSON of another shape than expected can raise.
-SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, OverflowError)

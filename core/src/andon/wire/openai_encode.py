@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from andon.chat import ChatRequest, ResponseFormat, Tool
-from andon.errors import InvalidRequestError, UnsupportedParameterError
+from andon.errors import UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, Part, Role
 from andon.specs import ModelProfile
 from andon.wire.openai_quirks import Quirks
@@ -57,20 +55,6 @@ def prompt_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
         body["logprobs"] = _alternatives(request.top_logprobs, quirks)
     # This older call never took part in the renaming of max_tokens.
     return body | _common(request, quirks, "max_tokens")
-
-
-def to_json(body: Mapping[str, Any]) -> bytes:
-    """Return the body as compact UTF-8.
-
-    :raises InvalidRequestError: something in it cannot be written as JSON.
-    """
-    try:
-        text = json.dumps(
-            body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-        )
-        return text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
 
 
 def refuse_unsupported(request: ChatRequest, quirks: Quirks) -> None:
@@ -211,12 +195,3 @@ def _response_format(form: ResponseFormat, quirks: Quirks) -> dict[str, Any]:
         return {"type": "json_object"}
     schema = {"name": form.name, "schema": form.schema or {}, "strict": form.strict}
     return {"type": "json_schema", "json_schema": schema}
-
-
-def _plain(value: object) -> Any:
-    # Frozen records may hold mappings and sequences that json does not know.
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, frozenset | set):
-        return sorted(value)
-    raise TypeError(f"{type(value).__name__} is no JSON value")

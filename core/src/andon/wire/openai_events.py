@@ -2,76 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from andon.chat import ChatDelta, TokenLogprob, ToolCallDelta
 from andon.errors import BackendError
-from andon.wire.dialect import StreamDecoder
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json
+from andon.wire.item_stream import ItemStreamDecoder
+from andon.wire.json_values import SHAPE_ERRORS, read_json
 from andon.wire.openai_errors import explain_event
 from andon.wire.problems import malformed, request_id
-from andon.wire.sse import SSEDecoder
+from andon.wire.sse import Event, SSEDecoder
 
 
-class EventStreamDecoder(StreamDecoder):
-    """Reads one stream of events; what an event means is for its subclasses to say.
-
-    An error that follows deltas in the same bytes is raised by the next call, so that the deltas
-    are not lost; as nothing more is waited for, that call comes at once.
+class OpenAIEventDecoder(ItemStreamDecoder[Event]):
+    """Reads one stream of events; what a chunk means is for its subclasses to say.
 
     :param headers: the headers that the stream came with.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(SSEDecoder())
         self._headers = headers
-        self._sse = SSEDecoder()
         self._model: str | None = None
         self._id = request_id(headers)
         self._started = False
-        self._error: BackendError | None = None
-        #: Whether the answer is complete, or has failed: nothing that may follow belongs to it.
-        self.done = False
 
-    def feed(self, data: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas that the next bytes complete.
-
-        :raises BackendError: the stream carries an error, or what no such stream carries.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for event in self._sse.feed(data):
-                if self.done:
-                    break
-                self._event(event.name, event.data, deltas)
-        except BackendError as error:
-            self._error, self.done = self._identified(error), True
-            if not deltas:
-                raise
-        return deltas
-
-    def finish(self) -> Sequence[ChatDelta]:
-        """Return what is left when the connection has ended in order.
-
-        :raises StreamInterrupted: the stream's own end is missing.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for event in self._sse.finish():
-                if not self.done:
-                    self._event(event.name, event.data, deltas)
-            if not self.done:
-                self._broken_off(deltas)
-        except BackendError as error:
-            self._error = self._identified(error)
-            raise
-        return deltas
-
-    def _event(self, name: str, data: str, deltas: list[ChatDelta]) -> None:
+    def _item(self, item: Event, deltas: list[ChatDelta]) -> None:
+        name, data = item.name, item.data
         if data.startswith("[DONE]"):
             self._done_mark(deltas)
             return
@@ -96,10 +53,6 @@ class EventStreamDecoder(StreamDecoder):
 
     def _done_mark(self, deltas: list[ChatDelta]) -> None:
         """Take note of ``[DONE]``."""
-
-    def _broken_off(self, deltas: list[ChatDelta]) -> None:
-        """Give the end of an answer whose own end is missing, or raise StreamInterrupted."""
-        raise NotImplementedError
 
     def _give(
         self,

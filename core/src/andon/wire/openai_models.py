@@ -7,7 +7,7 @@ from typing import Any
 
 from andon.specs import ModelCard
 from andon.wire.dialect import HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 
 #: Where servers say how much a model's context window holds: Groq; Together, Fireworks and most
 #: routers; vLLM.

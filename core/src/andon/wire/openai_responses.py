@@ -10,8 +10,8 @@ from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError, SettingsError
 from andon.specs import BackendContext, ModelCard, ModelProfile
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import SHAPE_ERRORS, read_json
-from andon.wire.openai_encode import UNKNOWN, to_json
+from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
+from andon.wire.openai_encode import UNKNOWN
 from andon.wire.openai_errors import explain
 from andon.wire.openai_models import models_query
 from andon.wire.openai_responses_decode import check_response, read_response

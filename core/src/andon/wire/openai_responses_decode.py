@@ -7,7 +7,8 @@ from typing import Any
 
 from andon.chat import ChatDelta, FinishReason, TokenLogprob, ToolCallDelta, Usage
 from andon.errors import StreamInterrupted
-from andon.wire.openai_decode import count_of, name_of
+from andon.wire.json_values import name_of
+from andon.wire.openai_decode import count_of
 from andon.wire.openai_errors import explain_event
 from andon.wire.openai_logprobs import read_rows
 from andon.wire.openai_responses_items import calls_of, keep_state, text_of

@@ -9,8 +9,7 @@ from andon.chat import ChatRequest, ResponseFormat, Tool
 from andon.errors import UnsupportedParameterError
 from andon.specs import ModelProfile
 from andon.wire.dialect import HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import read_json
-from andon.wire.openai_encode import to_json
+from andon.wire.json_values import read_json, to_json
 from andon.wire.openai_responses_items import write_input
 
 _EMPTY_OBJECT = {"type": "object", "properties": {}}

@@ -10,7 +10,7 @@ from andon.chat import ChatRequest
 from andon.errors import UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, Part, ProviderState, Role, ToolCall
 from andon.specs import ModelProfile
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 
 #: The name under which this protocol keeps what it wants back.
 DIALECT = "openai-responses"

@@ -8,9 +8,9 @@ from typing import Any
 
 from andon.chat import ChatDelta, ToolCallDelta
 from andon.errors import StreamInterrupted
-from andon.wire.openai_decode import name_of
+from andon.wire.json_values import name_of
 from andon.wire.openai_errors import explain_event
-from andon.wire.openai_events import EventStreamDecoder
+from andon.wire.openai_events import OpenAIEventDecoder
 from andon.wire.openai_logprobs import read_rows
 from andon.wire.openai_responses_decode import (
     PART_BREAK,
@@ -35,7 +35,7 @@ class _Call:
     sent: int = 0
 
 
-class ResponsesStreamDecoder(EventStreamDecoder):
+class ResponsesStreamDecoder(OpenAIEventDecoder):
     """Reads one stream of a response's events.
 
     :param headers: the headers that the stream came with.

@@ -7,23 +7,23 @@ from typing import Any
 
 from andon.chat import ChatDelta, Usage
 from andon.errors import StreamInterrupted
+from andon.wire.json_values import name_of
 from andon.wire.openai_decode import (
     ToolCalls,
     calls_of,
     id_of,
-    name_of,
     read_finish,
     reasoning_of,
     text_of,
     usage_of,
 )
 from andon.wire.openai_errors import explain_event
-from andon.wire.openai_events import EventStreamDecoder
+from andon.wire.openai_events import OpenAIEventDecoder
 from andon.wire.openai_logprobs import logprobs_of
 from andon.wire.openai_quirks import Quirks
 
 
-class OpenAIStreamDecoder(EventStreamDecoder):
+class OpenAIStreamDecoder(OpenAIEventDecoder):
     """Reads one stream of chunks.
 
     The finish reason is held back until the usage, ``[DONE]`` or the end of the stream has come,

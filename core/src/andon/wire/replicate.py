@@ -17,7 +17,7 @@ from andon.errors import (
 )
 from andon.specs import BackendContext, ChatTemplateSpec, ModelCard, ModelProfile
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
-from andon.wire.openai_encode import to_json
+from andon.wire.json_values import to_json
 from andon.wire.problems import malformed
 from andon.wire.replicate_decode import (
     ReplicateStreamDecoder,

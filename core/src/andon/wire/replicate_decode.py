@@ -9,11 +9,12 @@ from typing import Any
 from andon.chat import ChatDelta, FinishReason, Usage
 from andon.errors import BackendError, RequestTimeout, StreamInterrupted
 from andon.specs import ModelCard
-from andon.wire.dialect import HTTPCall, HTTPReply, StreamDecoder
-from andon.wire.openai_decode import SHAPE_ERRORS, name_of, read_json
+from andon.wire.dialect import HTTPCall, HTTPReply
+from andon.wire.item_stream import ItemStreamDecoder
+from andon.wire.json_values import SHAPE_ERRORS, name_of, read_json
 from andon.wire.problems import malformed
 from andon.wire.replicate_errors import explain_failure
-from andon.wire.sse import SSEDecoder
+from andon.wire.sse import Event, SSEDecoder
 
 #: A prediction that is still to come, or at work.
 _PENDING = {"starting", "processing", "queued"}
@@ -64,12 +65,11 @@ def read_answer(prediction: Mapping[str, Any], reply: HTTPReply) -> ChatDelta:
     return replace(ending, text=text)
 
 
-class ReplicateStreamDecoder(StreamDecoder):
+class ReplicateStreamDecoder(ItemStreamDecoder[Event]):
     """Reads the events of one prediction; only ``done`` is its end.
 
     The tokens used and the finish reason are told by the prediction alone, which is asked for
-    once its stream has ended. An error that follows deltas in the same bytes is raised by the
-    next call, so that the deltas are not lost.
+    once its stream has ended.
 
     :param headers: the headers that the stream came with.
     :param fetch: asks for the prediction, or None where it is not known.
@@ -84,57 +84,22 @@ class ReplicateStreamDecoder(StreamDecoder):
         identifier: str | None = None,
         model: str | None = None,
     ) -> None:
+        super().__init__(SSEDecoder())
         self._headers = headers
         self._fetch = fetch
         self._id = identifier
         self._model = model
-        self._sse = SSEDecoder()
         self._started = False
         self._concluded = False
         self._asked = 0
-        self._error: BackendError | None = None
-        #: Whether the answer is complete: nothing that may follow belongs to it.
-        self.done = False
-
-    def feed(self, data: bytes) -> Sequence[ChatDelta]:
-        """Return the deltas that the next bytes complete.
-
-        :raises BackendError: the stream carries an error.
-        """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for event in self._sse.feed(data):
-                if self.done:
-                    break
-                self._event(event.name, event.data, deltas)
-        except BackendError as error:
-            self._error = error
-            if not deltas:
-                raise
-        return deltas
 
     def finish(self) -> Sequence[ChatDelta]:
         """Return what is left when the connection has ended in order.
 
         :raises StreamInterrupted: the stream's own end is missing.
         """
-        if self._error is not None:
-            raise self._error
-        deltas: list[ChatDelta] = []
-        try:
-            for event in self._sse.finish():
-                if not self.done:
-                    self._event(event.name, event.data, deltas)
-            if not self.done:
-                raise StreamInterrupted("the stream ended without its event done")
-        except BackendError as error:
-            self._error = error
-            raise
-        if self._fetch is None:
-            deltas += self.conclude(None)
-        return deltas
+        deltas = super().finish()
+        return deltas if self._fetch is not None else [*deltas, *self.conclude(None)]
 
     def follow_up(self) -> HTTPCall | None:
         """Return the call for the prediction, until it has told its usage."""
@@ -169,8 +134,12 @@ class ReplicateStreamDecoder(StreamDecoder):
             self._error = error
             raise
 
-    def _event(self, name: str, data: str, deltas: list[ChatDelta]) -> None:
-        match name:
+    def _broken_off(self, deltas: list[ChatDelta]) -> None:
+        raise StreamInterrupted("the stream ended without its event done")
+
+    def _item(self, item: Event, deltas: list[ChatDelta]) -> None:
+        data = item.data
+        match item.name:
             case "output" if data and self._started:
                 deltas.append(ChatDelta(data))
             case "output" if data:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from andon.wire.dialect import HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 
 #: One sample in the text format of Prometheus: its name, its labels, its value. The format:
 #: https://prometheus.io/docs/instrumenting/exposition_formats/

@@ -15,16 +15,11 @@ from andon.specs import BackendContext, ModelProfile
 from andon.wire.answer_text import reading_text
 from andon.wire.completions import Completions, read_reply
 from andon.wire.dialect import HTTPCall, HTTPReply
-from andon.wire.openai_decode import (
-    SHAPE_ERRORS,
-    count_of,
-    name_of,
-    read_finish,
-    text_of,
-)
-from andon.wire.openai_encode import UNKNOWN, refuse_unsupported, to_json
+from andon.wire.json_values import SHAPE_ERRORS, name_of, to_json
+from andon.wire.openai_decode import count_of, read_finish, text_of
+from andon.wire.openai_encode import UNKNOWN, refuse_unsupported
 from andon.wire.openai_errors import explain_event
-from andon.wire.openai_events import EventStreamDecoder
+from andon.wire.openai_events import OpenAIEventDecoder
 from andon.wire.openai_quirks import Quirks
 from andon.wire.problems import malformed, request_id
 from andon.wire.prompt_rendering import PromptRenderer, calls_in_text
@@ -78,7 +73,7 @@ class TGIGenerate(Completions):
         return TGIStreamDecoder(headers)
 
 
-class TGIStreamDecoder(EventStreamDecoder):
+class TGIStreamDecoder(OpenAIEventDecoder):
     """Reads one stream, which ends with the event that has the whole text, without ``[DONE]``.
 
     :param headers: the headers that the stream came with.

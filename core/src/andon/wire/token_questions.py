@@ -9,8 +9,8 @@ from typing import Any
 from andon.chat import ChatRequest
 from andon.specs import ModelProfile
 from andon.wire.dialect import HTTPCall, HTTPReply, Query
-from andon.wire.openai_decode import read_json
-from andon.wire.openai_encode import chat_body, to_json
+from andon.wire.json_values import read_json, to_json
+from andon.wire.openai_encode import chat_body
 from andon.wire.openai_quirks import Quirks
 
 #: What vLLM's ``/tokenize`` takes of a chat; what else it has makes no tokens.

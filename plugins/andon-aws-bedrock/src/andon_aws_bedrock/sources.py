@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from andon.errors import AuthenticationError, BackendError
 from andon.wire.dialect import HTTPReply
 from andon.wire.http import ConnectionSettings, HTTPConnection
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 from andon.wire.waits import Timeouts
 from andon_aws_bedrock.signature import Credentials
 

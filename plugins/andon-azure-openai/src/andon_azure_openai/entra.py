@@ -10,7 +10,7 @@ from andon.privacy.location import is_loopback
 from andon.specs import BackendContext
 from andon.wire.dialect import HTTPReply
 from andon.wire.http import ConnectionSettings, HTTPConnection
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 from andon.wire.problems import Problem, to_error
 from andon.wire.waits import Timeouts
 

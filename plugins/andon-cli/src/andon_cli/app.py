@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,7 +43,16 @@ class App:
             ledger=ledger,
             discover=self.discover,
             plugins=self.plugins,
+            environment=self.environment(),
         )
+
+    def environment(self) -> Mapping[str, str] | None:
+        """Return what backends find their keys in: variables, and behind them the keyring."""
+        from andon_cli.key_store import KeyringEnvironment, KeyStore
+
+        if not self.discover:
+            return None
+        return KeyringEnvironment(os.environ, KeyStore.of(os.environ))
 
     def settings(self) -> Settings:
         """Return the settings, without making a client."""

@@ -19,6 +19,7 @@ from andon.errors import (
     InvalidRequestError,
     PluginWarning,
     PrivacyViolation,
+    SettingsError,
 )
 from andon_cli.terminal import safe, style, wrapped
 
@@ -103,6 +104,8 @@ def _fail(error: BaseException) -> int:
     if not isinstance(error, Exception):
         raise error
     report(error)
+    if isinstance(error, SettingsError):
+        note("andon config check says in which line", kind="hint")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         note(f"try: {error.ctx.command_path} --help", kind="hint")
     return _code(error)

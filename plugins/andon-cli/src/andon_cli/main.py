@@ -29,6 +29,8 @@ COMMANDS = {
     "spend": "Show what was spent, and what the budgets have left.",
     "price": "Show what a model costs, and where that is known from.",
     "template": "Show the prompt that a model gets to read.",
+    "keys": "List API keys, and keep them in the system's keyring.",
+    "config": "Check andon.toml, or show the settings in force.",
     "doctor": "Check what is in force, and whether it holds.",
     "sovereign": "Run a program that the kernel keeps on this machine.",
 }

@@ -21,7 +21,15 @@ from andon import (
     hookimpl,
 )
 from andon.backends import PromptMeasure
+from andon.backends.http_backend import http_backend_spec
 from andon.tokens import Exactness, TokenCount
+from andon.wire.endpoint import EndpointSpec
+from andon.wire.openai_chat import openai_dialect
+
+#: Nobody listens there; tests name another address.
+ENDPOINT = EndpointSpec(
+    base_url="http://127.0.0.1:9/v1", locality=Locality.LOCAL, key_variables=("STUB_API_KEY",)
+)
 
 
 class StubBackend:
@@ -110,6 +118,7 @@ def andon_register_backends() -> list[BackendSpec]:
             summary="a stub",
         ),
         BackendSpec(name="cloud", create=Empty, locality=Locality.PUBLIC, summary="a public stub"),
+        http_backend_spec("keyed", ENDPOINT, openai_dialect(), summary="a stub with a key"),
     ]
 
 

@@ -25,7 +25,7 @@ from andon.specs import BackendContext
 from andon.wire.dialect import HTTPReply
 from andon.wire.gemini_errors import explain
 from andon.wire.http import ConnectionSettings, HTTPConnection
-from andon.wire.openai_decode import read_json
+from andon.wire.json_values import read_json
 from andon.wire.waits import Timeouts
 from andon_google_vertex.files import find_file, read_file
 from andon_google_vertex.settings import missing, option

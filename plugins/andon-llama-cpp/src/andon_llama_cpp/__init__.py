@@ -31,6 +31,7 @@ def andon_register_backends() -> Iterable[BackendSpec]:
             locate=_locate,
             summary="llama.cpp in this process, from a GGUF file; or a llama-server",
             models=("demo",),
+            key_variables=("LLAMA_API_KEY",),
         )
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NoReturn
 
 import pytest
 
@@ -105,6 +106,105 @@ REDIRECTS = Clause(
     "andon.backends.http_work.Work.checked", "credentials are never carried to another address"
 )
 
+# -- What is not about backends ----------------------------------------------------------------
+
+FOUND = Clause(
+    "andon.hookspecs", "an entry point in the group andon has the name of what the plugin offers"
+)
+HOOKS = Clause(
+    "andon.hookspecs",
+    "each function marked with hookimpl has the name of a hook, and its arguments",
+)
+LAZY = Clause(
+    "andon.specs",
+    "importing a plugin and reading its records opens no socket, starts nothing, says nothing",
+)
+RECORDS = Clause("andon.specs", "what a plugin registers are the records of andon.specs")
+NAMES = Clause("andon.hookspecs", "a name can be taken only once, and people type it")
+BOUNDED = Clause(
+    "andon.hookspecs", "a plugin bounds the versions of andon that it was written against"
+)
+ENCODE = Clause(
+    "andon.tokens.Tokenizer.encode",
+    "it returns the ids of the text's tokens; nothing in it is read as a control token",
+)
+DECODE = Clause("andon.tokens.Tokenizer.decode", "it returns the text of the tokens")
+TOKEN_BOUND = Clause("andon.tokens.upper_bound", "no tokenizer passes it for a text")
+TOKENIZER_SHARING = Clause("andon.tokens.Tokenizer", "it is used by many threads at once")
+TOKENIZER_EXACT = Clause(
+    "andon.specs.TokenizerSpec", "an exact tokenizer's ids are those of the model itself"
+)
+TOKENIZER_TOOLS = Clause(
+    "andon.specs.TokenizerSpec", "count_tools gives a number of tokens, or None where it cannot"
+)
+TOKENIZER_MODELS = Clause(
+    "andon.specs.TokenizerSpec", "models are glob patterns of backend:model, in lower case"
+)
+RENDER = Clause(
+    "andon.specs.ChatTemplateSpec",
+    "render writes every message, in order, or raises TemplateError for what it cannot express",
+)
+GENERATION_PROMPT = Clause(
+    "andon.specs.ChatTemplateSpec", "the second argument of render asks for the generation prompt"
+)
+CONTROL_TOKENS = Clause(
+    "andon.specs.ChatTemplateSpec",
+    "control_tokens names every text that the format reserves, so that no message can forge it",
+)
+TEMPLATE_STOP = Clause("andon.specs.ChatTemplateSpec", "stop are the texts at which an answer ends")
+TEMPLATE_MODELS = Clause(
+    "andon.specs.ChatTemplateSpec", "models are glob patterns of names of models, in lower case"
+)
+PRICE = Clause(
+    "andon.hookspecs.andon_price", "it returns a model's price, or None if it does not know it"
+)
+PRICE_EXACT = Clause("andon.specs.Price", "it is in US dollars per million tokens, and exact")
+PRICE_NEAR = Clause(
+    "andon.hookspecs.andon_price", "it never blocks, and fetches nothing: a request waits for it"
+)
+ADMIT = Clause(
+    "andon.routing.Router.admit",
+    "it decides where a request goes, among the candidates it is given",
+)
+RESTING = Clause(
+    "andon.routing.Router.admit", "a candidate that rests from failures comes after the others"
+)
+REJECTED = Clause(
+    "andon.routing.Router.admit", "where every candidate has too much to do, it raises Rejected"
+)
+LEAVE = Clause(
+    "andon.routing.Admission.leave",
+    "it counts the request no more and lets in who waits; only the first call counts",
+)
+TURNS = Clause("andon.routing.Admission.turn", "whoever has to wait gets a turn, or leaves")
+MOVE = Clause("andon.routing.Admission.move", "the request goes on at another candidate of order")
+ROUTER_SHARING = Clause("andon.routing.Router", "it is used by many threads and tasks at once")
+ROUTER_OPTIONS = Clause(
+    "andon.specs.RouterSpec", "a setting that is wrong or unknown is a SettingsError"
+)
+RESERVE = Clause(
+    "andon.budget.Ledger.reserve",
+    "it holds an amount, unless settled and held together would pass a limit; then at none",
+)
+SETTLE = Clause(
+    "andon.budget.Ledger.settle", "it replaces a hold by what was spent; again changes nothing"
+)
+EXPIRED = Clause(
+    "andon.budget.Hold", "a hold that has expired counts as spent until it is settled late"
+)
+SPENDING = Clause(
+    "andon.budget.Ledger.spending", "it returns what each model cost, from the period first on"
+)
+MARK = Clause("andon.budget.Ledger.mark", "it returns whether the mark was not set before")
+LEDGER_SHARING = Clause("andon.budget.Ledger", "every method is atomic, in all threads")
+OBSERVED = Clause(
+    "andon.specs.ObserverSpec",
+    "observe takes every event in the thread where it happens, those of later versions included",
+)
+COMMAND = Clause(
+    "andon.specs.CommandSpec", "run takes the remaining arguments, --help too, and returns a code"
+)
+
 
 def clauses() -> Iterator[Clause]:
     """Give every clause."""
@@ -125,7 +225,13 @@ def check(fact: object, problem: str, clause: Clause) -> None:
     """
     if not fact:
         __tracebackhide__ = True
-        pytest.fail(broken(problem, clause), pytrace=False)
+        fail(problem, clause)
+
+
+def fail(problem: str, clause: Clause) -> NoReturn:
+    """Fail the test; see :func:`check`."""
+    __tracebackhide__ = True
+    pytest.fail(broken(problem, clause), pytrace=False)
 
 
 def check_equal(found: object, meant: object, what: str, clause: Clause) -> None:

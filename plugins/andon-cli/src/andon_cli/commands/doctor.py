@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 import click
 
+from andon.errors import AndonError
 from andon_cli.app import App
 from andon_cli.checks import Check, State
 from andon_cli.failures import ExitCode
 from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
+from andon_cli.terminal import is_terminal, safe, style, width
 
 #: The sections and what each looks at; their modules load when they are wanted.
 SECTIONS: Mapping[str, str] = {
+    "versions": "What runs here.",
+    "settings": "Files and variables: whether they are right.",
+    "plugins": "Every plugin, and what is wrong with it.",
+    "keys": "Which API keys are there, and where. None is shown.",
+    "servers": "Every backend that may be asked: whether it can serve.",
+    "ledger": "Where spending is kept: whether it can be read and written.",
     "privacy": "What keeps data near, with a canary for each layer.",
 }
 
-_COLUMNS = (Column("CHECK", "cyan"), Column("STATE"), Column("DETAIL", least=24))
+_COLUMNS = (Column("CHECK"), Column("STATE"), Column("DETAIL"))
+_COLOURS = {State.OK: "green", State.OFF: "yellow", State.FAILED: "red"}
+#: How far the details stand from the left edge of a terminal.
+_MARGIN = 8
 
 
 @click.command("doctor")
@@ -37,10 +50,10 @@ def command(ctx: click.Context, /, as_json: bool, **wanted: bool) -> None:
         record = {name: [_record(check) for check in checks] for name, checks in found.items()}
         click.echo(json.dumps(record, ensure_ascii=False, indent=2))
     else:
-        for name, checks in found.items():
+        for number, (name, checks) in enumerate(found.items()):
             if len(found) > 1:
-                click.echo(f"{name}\n")
-            print_table(_COLUMNS, [(check.name, check.state, check.detail) for check in checks])
+                click.echo(("\n" if number else "") + style(name.upper(), sys.stdout, bold=True))
+            _show(checks)
     if any(check.state is State.FAILED for checks in found.values() for check in checks):
         ctx.exit(ExitCode.FAILED)
 
@@ -50,8 +63,27 @@ for _name, _summary in SECTIONS.items():
 
 
 def _look(app: App, name: str) -> Sequence[Check]:
-    checks: Sequence[Check] = import_module(f"andon_cli.checks.{name}").check(app)
+    try:
+        checks: Sequence[Check] = import_module(f"andon_cli.checks.{name}").check(app)
+    except AndonError as error:
+        # A broken setting must not hide what else is wrong.
+        return [Check(name, State.FAILED, str(error))]
     return checks
+
+
+def _show(checks: Sequence[Check]) -> None:
+    if not is_terminal(sys.stdout):
+        print_table(_COLUMNS, [(check.name, check.state, check.detail) for check in checks])
+        return
+    for check in checks:
+        name = safe(check.name)
+        first, *more = textwrap.wrap(f"{name}: {safe(check.detail)}", width() - _MARGIN)
+        mark = style(f"{check.state:<{_MARGIN}}", sys.stdout, fg=_COLOURS[check.state])
+        if first.startswith(name):
+            first = style(name, sys.stdout, bold=True) + first.removeprefix(name)
+        click.echo(mark + first)
+        for line in more:
+            click.echo(" " * _MARGIN + line)
 
 
 def _record(check: Check) -> dict[str, str]:

@@ -3,62 +3,142 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
+from andon.errors import AndonError
 from andon.specs import Locality, ModelCard
 from andon_cli.app import App
-from andon_cli.failures import note
-from andon_cli.options import json_option
+from andon_cli.failures import explain, note
+from andon_cli.options import complete_backends, json_option
 from andon_cli.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from andon.client import Client
 
 _COLUMNS = (
     Column("MODEL", "cyan"),
-    Column("CONTEXT"),
+    Column("CONTEXT", right=True),
     Column("LOCALITY"),
     Column("CAPABILITIES", least=14),
     Column("DESCRIPTION", least=24),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one backend names.
+
+    :param backend: its name.
+    :param locality: where it is.
+    :param cards: its models.
+    :param error: why it cannot tell.
+    """
+
+    backend: str
+    locality: Locality
+    cards: Sequence[ModelCard] = ()
+    error: Exception | None = None
+
+
 @click.command("models")
+@click.option(
+    "--backend",
+    "wanted",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_backends,
+    help="Only the models of this backend; may be given several times.",
+)
+@click.option("--ask", is_flag=True, help="Ask servers and providers which models they have now.")
 @json_option
 @click.pass_obj
-def command(app: App, as_json: bool) -> None:
-    """List the models that can be asked for by name.
+def command(app: App, as_json: bool, wanted: tuple[str, ...], ask: bool) -> None:
+    """List the models that can be asked for by name, of all backends or of some.
 
-    Many backends serve models that no list names: any GGUF file, any model of a provider.
+    Many backends serve models that no list names: any GGUF file, any model of a provider. With
+    --ask each backend is asked that the privacy tier allows to ask.
     """
     with app.client() as client:
-        models = client.models()
-        places = {name: spec.locality for name, spec in client.plugins.backends().items()}
+        backends = client.plugins.backends()
+        names = list(dict.fromkeys(wanted)) or sorted(backends)
+        if ask:
+            listings = _asked(client, names)
+        else:
+            listings = _named(client, names)
     if as_json:
-        records = [_record(name, places[name], card) for name, card in models]
+        records = [_record(listing, card) for listing in listings for card in listing.cards]
         click.echo(json.dumps(records, ensure_ascii=False, indent=2))
-    elif models:
-        print_table(_COLUMNS, [_row(name, places[name], card) for name, card in models])
-    else:
-        note("no backend names a model; try: pip install andon-llama-cpp andon-demo-model")
+    elif rows := [_row(listing, card) for listing in listings for card in listing.cards]:
+        print_table(_COLUMNS, rows)
+    elif not backends:
+        note("no backend is installed; try: pip install andon-llama-cpp andon-demo-model")
+    _note_silent(listings, named=bool(wanted), asked=ask)
 
 
-def _row(backend: str, locality: Locality, card: ModelCard) -> tuple[str, ...]:
+def _named(client: Client, names: Sequence[str]) -> list[Listing]:
+    """Return what backends name by themselves; nobody is asked."""
+    found = [Listing(name, _locality(client, name)) for name in names]
+    cards: dict[str, list[ModelCard]] = {}
+    for backend, card in client.models():
+        cards.setdefault(backend, []).append(card)
+    return [
+        Listing(one.backend, one.locality, cards.get(client.plugins.backend(one.backend).name, ()))
+        for one in found
+    ]
+
+
+def _asked(client: Client, names: Sequence[str]) -> list[Listing]:
+    def ask(name: str) -> Listing:
+        locality = _locality(client, name)
+        try:
+            return Listing(name, locality, client.list_models(name))
+        except AndonError as error:
+            return Listing(name, locality, error=error)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
+        return list(pool.map(ask, names))
+
+
+def _locality(client: Client, name: str) -> Locality:
+    kind = client.settings.endpoints.get(name, {}).get("backend", name)
+    return client.plugins.backend(kind).locality
+
+
+def _note_silent(listings: Sequence[Listing], *, named: bool, asked: bool) -> None:
+    """Say which backends told nothing, and why, as briefly as will do."""
+    for listing in listings if named else ():
+        if listing.error is not None:
+            note(f"{listing.backend}: {explain(listing.error)}", kind="warning")
+    silent = [listing.backend for listing in listings if not listing.cards]
+    if silent and not (named and asked):
+        why = "could not be asked, or have none" if asked else "name no models by themselves"
+        advice = "andon backends --health says why" if asked else "--ask asks them"
+        note(f"{', '.join(silent)}: {why}; {advice}")
+
+
+def _row(listing: Listing, card: ModelCard) -> tuple[str, ...]:
     return (
-        f"{backend}:{card.name}",
+        f"{listing.backend}:{card.name}",
         "" if card.context_window is None else f"{card.context_window:,}",
-        locality.value,
+        listing.locality.value,
         ", ".join(sorted(card.capabilities)),
         card.description,
     )
 
 
-def _record(backend: str, locality: Locality, card: ModelCard) -> dict[str, object]:
+def _record(listing: Listing, card: ModelCard) -> dict[str, object]:
     return {
-        "name": f"{backend}:{card.name}",
-        "backend": backend,
+        "name": f"{listing.backend}:{card.name}",
+        "backend": listing.backend,
         "model": card.name,
         "context_window": card.context_window,
         "max_output_tokens": card.max_output_tokens,
         "capabilities": sorted(card.capabilities),
-        "locality": locality.value,
+        "locality": listing.locality.value,
         "description": card.description,
     }

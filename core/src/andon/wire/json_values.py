@@ -1,0 +1,53 @@
+"""JSON as every protocol here reads and writes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from andon.errors import InvalidRequestError
+
+#: What reading JSON of another shape than expected can raise.
+SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, OverflowError)
+
+
+def read_json(data: bytes | str) -> Any:
+    """Return the JSON value.
+
+    :raises ValueError: it is none, or nothing that can be held.
+    """
+    try:
+        return json.loads(data if isinstance(data, str) else data.decode())
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def name_of(value: Any) -> str | None:
+    """Return a name, or None where there is none."""
+    if value is None or isinstance(value, str):
+        return value or None
+    raise TypeError("a name is not a text")
+
+
+def to_json(body: Mapping[str, Any]) -> bytes:
+    """Return the body as compact UTF-8.
+
+    :raises InvalidRequestError: something in it cannot be written as JSON.
+    """
+    try:
+        text = json.dumps(
+            body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+        )
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the request cannot be written as JSON: {error}") from error
+
+
+def _plain(value: object) -> Any:
+    # Frozen records may hold mappings and sequences that json does not know.
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -1,0 +1,1 @@
+"""Settings as files have them: where each stands, what is wrong with it, and what is in force."""
