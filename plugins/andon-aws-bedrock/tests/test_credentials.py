@@ -23,7 +23,7 @@ from andon.errors import (
 )
 from andon.specs import BackendContext
 from andon.testing.server import ReceivedRequest, Script, ScriptedServer, respond
-from andon_aws_bedrock.authorizer import MARGIN, PAUSE, SignatureAuthorizer, make_authorizer
+from andon_aws_bedrock.authorizer import MARGIN, SignatureAuthorizer, make_authorizer
 from andon_aws_bedrock.chain import find_region, find_source
 from andon_aws_bedrock.machine import Container, Instance
 from andon_aws_bedrock.signature import Credentials
@@ -430,8 +430,9 @@ def test_what_brings_nothing_new_is_not_asked_all_the_time(played: Any) -> None:
     authorizer.refresh()
     clock.now = EXPIRY - 60
     authorizer.refresh()
+    # The same ones again: half of their last minute is waited.
     assert not authorizer.refresh_due()
-    clock.now += PAUSE
+    clock.now += 30
     assert authorizer.refresh_due()
     assert source.count == 2
 

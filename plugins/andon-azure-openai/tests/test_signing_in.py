@@ -29,7 +29,8 @@ from andon.specs import BackendContext
 from andon.testing.provider import SampleAnswer
 from andon.testing.providers.openai_chat import OpenAIChatProvider
 from andon.testing.server import ReceivedRequest, Script, ScriptedServer, respond, send_reply
-from andon_azure_openai.authorizer import MARGIN, PAUSE, TokenAuthorizer, make_authorizer
+from andon.wire.authorizers import PAUSE
+from andon_azure_openai.authorizer import MARGIN, TokenAuthorizer, make_authorizer
 from andon_azure_openai.entra import SCOPE, Token, find_application
 
 APPLICATION = {

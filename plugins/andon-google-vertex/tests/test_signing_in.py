@@ -32,8 +32,9 @@ from andon.errors import (
 from andon.messages import ChatMessage
 from andon.testing.provider import SampleAnswer
 from andon.testing.providers.gemini import GeminiProvider
+from andon.wire.authorizers import PAUSE
 from andon.wire.dialect import HTTPReply
-from andon_google_vertex.authorizer import MARGIN, PAUSE, TokenAuthorizer
+from andon_google_vertex.authorizer import MARGIN, TokenAuthorizer
 from andon_google_vertex.tokens import SCOPE, Token, find_source
 
 REQUEST = ChatRequest(model="gemini-3-pro", messages=(ChatMessage.user("Hello"),))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 
-from andon.errors import BackendError, MissingKeyError, SettingsError
+from andon.errors import MissingKeyError, SettingsError
 from andon.specs import BackendContext
+from andon.wire.authorizers import FixedHeaders, RenewedAuthorizer
 from andon.wire.endpoint import Authorizer
 from andon_azure_openai.entra import Token, find_application
 
 #: Seconds before its expiry at which a token is replaced; Azure's own libraries take as many.
 MARGIN = 300.0
-
-#: Seconds after which a failed replacement is tried again while the token still holds.
-PAUSE = 10.0
 
 
 def make_authorizer(context: BackendContext) -> Authorizer:
@@ -54,34 +51,7 @@ def make_authorizer(context: BackendContext) -> Authorizer:
     )
 
 
-class FixedHeaders(Authorizer):
-    """Signs every call with the same headers.
-
-    :param headers: the headers, names in lower case.
-    """
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = dict(headers)
-
-    def refresh_due(self) -> bool:
-        """Return False: a key needs nothing."""
-        return False
-
-    def refresh(self) -> None:
-        """Do nothing."""
-
-    def sign(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> dict[str, str]:
-        """Return the headers."""
-        return dict(self._headers)
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return what must not appear in a message."""
-        return tuple(value.removeprefix("Bearer ") for value in self._headers.values())
-
-
-class TokenAuthorizer(Authorizer):
+class TokenAuthorizer(RenewedAuthorizer[Token]):
     """Signs calls with a token, and replaces it before it expires.
 
     :param fetch: fetches a token; waits for the network.
@@ -95,46 +65,25 @@ class TokenAuthorizer(Authorizer):
         secrets: tuple[str, ...],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(MARGIN, clock)
         self._fetch = fetch
         self._secrets = secrets
-        self._clock = clock
-        self._token: str | None = None
-        self._due = self._end = float("-inf")
-        self._lock = threading.Lock()
 
-    def refresh_due(self) -> bool:
-        """Return whether the token is missing or expires soon."""
-        return self._clock() >= self._due
-
-    def refresh(self) -> None:
-        """Fetch a token; one thread does, the others wait for it.
-
-        :raises BackendError: there is no token, and the one before has expired.
-        """
-        with self._lock:
-            if not self.refresh_due():
-                return
-            asked = self._clock()
-            try:
-                token = self._fetch()
-            except BackendError:
-                if self._clock() >= self._end:
-                    raise
-                self._due = min(self._clock() + PAUSE, self._end)
-                return
-            self._token, self._end = token.value, asked + token.life
-            # A token that lives shorter than the margin is used up to its half.
-            self._due = self._end - min(MARGIN, token.life / 2)
+    def fetch(self) -> tuple[Token, float]:
+        """Fetch a token."""
+        asked = self._clock()
+        token = self._fetch()
+        return token, asked + token.life
 
     def sign(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes
     ) -> dict[str, str]:
         """Return the header with the token."""
-        return {"authorization": f"Bearer {self._token}"}
+        return {"authorization": f"Bearer {self.held.value}"}
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must not appear in a message."""
-        return (*self._secrets, *(() if self._token is None else (self._token,)))
+        return (*self._secrets, *(() if self._held is None else (self._held.value,)))
 
 
 def _own_header(context: BackendContext) -> bool:
