@@ -29,7 +29,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help chat test lint fix types contracts bench clean
+.PHONY: help chat test lint fix types contracts bench docs release-check clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 1,/^To choose/p' Makefile | sed '$$d'
@@ -44,8 +44,12 @@ test: .tools/dev.stamp
 
 # --- Parts of `make test`, for those who work here -----------------------------------------------
 
-lint fix types contracts bench: .tools/dev.stamp
+lint fix types contracts bench docs: .tools/dev.stamp
 	@. .tools/uv.env && exec .tools/bin/hatch run $@
+
+# Builds and tries every distribution, and says what a release would publish. See tools/release.py.
+release-check: .tools/dev.stamp
+	@. .tools/uv.env && exec .tools/bin/hatch run release
 
 clean:
 	rm -rf .venv .tools

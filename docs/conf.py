@@ -34,6 +34,7 @@ exclude_patterns = ["examples", "_build"]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["andon.css"]
+html_favicon = "_static/andon.svg"
 myst_heading_anchors = 3  # links to `#a-heading`, as every reader of Markdown makes them
 # A fence names its language for the tests as well; "console" is the only one with output in it.
 highlight_language = "none"
@@ -53,14 +54,19 @@ html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"**": ["whole-navigation"]}
 html_theme_options = {
+    "logo": {
+        "image_light": "_static/andon.svg",
+        "image_dark": "_static/andon.svg",
+        "text": html_title,
+    },
     "navbar_center": [],  # everything is in the sidebar
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "show_nav_level": 1,
     "navigation_depth": 2,
     "footer_end": [],
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_light_style": "github-light",
+    "pygments_dark_style": "github-dark",
 }
 
 nitpicky = True  # see resolve()

@@ -247,12 +247,22 @@ def test_observers_are_told_what_happens() -> None:
     stream = client.stream("sound:m", "hi")
     next(stream)
     stream.close()
-    assert [(type(event).__name__, event.backend, event.request_id) for event in events] == [
+    told = [(type(event).__name__, event.request_id, event) for event in events]
+    assert [(kind, getattr(event, "backend", None), number) for kind, number, event in told] == [
+        ("RequestReceived", None, 1),
+        ("RequestAdmitted", None, 1),
         ("AttemptStarted", "broken", 1),
+        ("AttemptEnded", "broken", 1),
         ("AttemptFailed", "broken", 1),
         ("AttemptStarted", "sound", 1),
+        ("AnswerStarted", "sound", 1),
+        ("AttemptEnded", "sound", 1),
         ("AnswerFinished", "sound", 1),
+        ("RequestReceived", None, 2),
+        ("RequestAdmitted", None, 2),
         ("AttemptStarted", "sound", 2),
+        ("AnswerStarted", "sound", 2),
+        ("AttemptEnded", "sound", 2),
         ("AnswerAbandoned", "sound", 2),
     ]
 

@@ -45,6 +45,20 @@ def test_one_probe_at_a_time() -> None:
     assert board.admit("a", 1.0)
 
 
+def test_only_whoever_probes_can_end_the_probe() -> None:
+    board, prober, other, third = HealthBoard(), object(), object(), object()
+    fail(board, 3)
+    assert board.admit("a", 1.0, prober)
+    # One that was asked before, and one that was refused by its budget and asked nobody.
+    board.failed("a", 1.1, DOWN, other)
+    board.released("a", other)
+    board.failed("a", 1.2, BudgetExceeded("no"), other)
+    assert not board.admit("a", 30.0, third)
+    board.failed("a", 30.0, DOWN, prober)
+    assert board.rest_left("a", 30.0) == 2.0
+    assert board.admit("a", 32.0, third)
+
+
 def test_each_failed_probe_doubles_the_rest_up_to_the_longest() -> None:
     board = HealthBoard(HealthConfig(rest=1.0, longest_rest=5.0))
     fail(board, 3)

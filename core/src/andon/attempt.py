@@ -326,12 +326,12 @@ def finish(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
     :param trip: the request on its way, its answer complete.
     :param candidate: who completed it.
     """
-    yield from trip.hand_over_held()
-    bill = trip.bill
+    bill, trip.bill = trip.bill, Bill()
     trip.cost += bill.cost
     trip.attempts.append(
         Attempt(candidate.spec.name, candidate.ref.model, None, bill.usage, to_usd(bill.cost))
     )
+    yield from trip.hand_over_held()
     return trip.answer.response(
         backend=candidate.spec.name,
         model=candidate.ref.model,

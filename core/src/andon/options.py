@@ -178,5 +178,6 @@ def read_failover(options: RequestOptions, default: FailoverPolicy) -> FailoverP
         return replace(default, **given)
     except (SettingsError, ValueError) as error:
         known = ", ".join(FailoverMode)
-        problem = str(error) if mode is None else f"failover must be one of {known}, not {mode!r}"
+        wrong_mode = f"failover must be one of {known}, not {mode!r}"
+        problem = str(error) if isinstance(error, SettingsError) else wrong_mode
         raise InvalidRequestError(problem) from None

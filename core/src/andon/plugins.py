@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from andon.errors import (
     DuplicateNameError,
     PluginLoadError,
     PluginWarning,
+    SettingsError,
     UnknownBackendError,
 )
 from andon.selection import ServingBackend
@@ -56,6 +58,9 @@ _REGISTER_HOOKS: Mapping[str, str] = {
     "andon_register_observers": "name",
     "andon_register_commands": "name",
 }
+
+#: The modules of andon's own observers, by the name that settings give them.
+_OBSERVERS: Mapping[str, str] = {"logs": "andon.logs"}
 
 
 class PluginState(StrEnum):
@@ -208,15 +213,30 @@ class Plugins:
 
         Installed observers wait to be named, so that a request imports no plugin unasked.
 
-        :param enabled: names of installed plugins whose observers are wanted.
+        :param enabled: names of installed plugins whose observers are wanted; ``logs`` is andon's
+            own.
+        :raises SettingsError: there is no plugin of such a name.
+        :raises PluginLoadError: one of them is broken.
         """
         with self._lock:
             wanted = set(enabled)
             for name in wanted:
-                self._load(name)
-                self._raise_if_failed(name)
+                self._load_observer(name)
             table = self._registry.records["andon_register_observers"].values()
             return [spec for spec, info in table if not info.distribution or info.name in wanted]
+
+    def _load_observer(self, name: str) -> None:
+        module = _OBSERVERS.get(name)
+        if module is not None and name not in self._infos:
+            if module not in self._infos:
+                self._register_given(import_module(module))
+            return
+        self._load(name)
+        self._raise_if_failed(name)
+        if name not in self._infos:
+            raise SettingsError(
+                f"observers: no installed plugin is called {name!r}; try: pip install andon-{name}"
+            )
 
     def price(self, backend: str, model: str) -> Price | None:
         """Return what a model costs, or None where no plugin knows.

@@ -369,3 +369,43 @@ def test_the_larger_window_is_asked_for_what_did_not_fit(both: Any) -> None:
     asked = both(plugin_with(small=small, same=same, large=large))
     response = asked.chat(["small:m", "same:m", "large:m"], "one two three")
     assert response.backend == "large"
+
+
+def test_each_way_that_was_tried_is_paid_and_reported() -> None:
+    class Changes(ScriptedBackend):
+        """Goes on with another word when it is asked for the first time."""
+
+        def stream(self, request: Any, timeout: Any) -> Any:
+            self.script = WORDS if self.requests else [*WORDS[:3], " Spain"]
+            return super().stream(request, timeout)
+
+    with paid(Changes(continues=True)) as client:
+        stream = client.stream(["one:m", "two:m"], "a b", max_tokens=20)
+        assert text_of(list(stream)) == TEXT
+        kinds = [type(attempt.error) for attempt in stream.response.attempts]
+        assert kinds == [TransportError, SeamMismatch, type(None)]
+        assert client.spent_today_usd == stream.response.cost_usd
+
+
+def test_an_answer_without_usage_does_not_pass_what_was_held() -> None:
+    silent = ScriptedBackend(
+        ["a", " very", " long", " answer", ChatDelta(finish_reason=FinishReason.STOP)],
+        finishes=False,
+    )
+    plugin = plugin_with(locality=Locality.PUBLIC, one=silent)
+    with Client(discover=False, plugins=[plugin], prices=PAID, daily_budget_usd=100) as client:
+        response = client.chat("one:m", "a b", max_tokens=4)
+        assert response.usage.estimated
+        # Sixteen bytes cannot have been more than the four tokens that were allowed.
+        assert client.spent_today_usd == response.usage.input_tokens + 4
+
+
+def test_the_name_of_a_tool_costs_as_well() -> None:
+    begun = ScriptedBackend([*call("a", ""), CUT])
+    plugin = plugin_with(locality=Locality.PUBLIC, one=begun)
+    tool = {"type": "function", "function": {"name": "add"}}
+    with Client(discover=False, plugins=[plugin], prices=PAID) as client:
+        with pytest.raises(StreamInterrupted) as caught:
+            list(client.stream("one:m", "hi", tools=[tool], max_tokens=20, failover="stop"))
+        [attempt] = caught.value.attempts
+        assert attempt.usage.output_tokens == len("add")

@@ -17,7 +17,9 @@ from andon import (
     ChatDelta,
     ChatRequest,
     Client,
+    FailoverPolicy,
     Locality,
+    MemoryLedger,
     Price,
     ServerError,
     StreamInterrupted,
@@ -184,3 +186,50 @@ def test_where_both_fail_the_answer_fails() -> None:
         pytest.raises(StreamInterrupted),
     ):
         list(both.stream(["one:m", "two:m"], "hi", hedge_after=30, failover="stop"))
+
+
+def test_two_are_not_asked_where_one_request_is_all() -> None:
+    slow, other = Slow(["slow"]), ScriptedBackend(["other"])
+    slow.gate.set()
+    policy = FailoverPolicy(max_attempts=1, hedge_after=SOON)
+    plugin = plugin_with(slow=slow, other=other)
+    with Client(discover=False, plugins=[plugin], failover=policy) as both:
+        assert both.chat(["slow:m", "other:m"], "hi").text == "slow"
+    assert other.requests == []
+
+
+class SlowLedger(MemoryLedger):
+    """Takes its time over the first settlement."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def settle(self, hold_id: str, amount: int) -> None:
+        self.asked.set()
+        assert self.answers.wait(30)
+        super().settle(hold_id, amount)
+
+
+def test_the_winner_is_settled_too_where_the_caller_leaves_while_the_loser_is() -> None:
+    slow, quick, ledger = Slow(["slow"]), ScriptedBackend(["quick"]), SlowLedger()
+    price = Price(input=Decimal(1), output=Decimal(1))
+
+    async def ask() -> None:
+        plugin = plugin_with(locality=Locality.PUBLIC, slow=slow, quick=quick)
+        prices = {"slow:m": price, "quick:m": price}
+        async with AsyncClient(
+            discover=False, plugins=[plugin], prices=prices, ledger=ledger
+        ) as both:
+            asking = asyncio.create_task(both.chat(["slow:m", "quick:m"], "hi", hedge_after=SOON))
+            assert await asyncio.to_thread(ledger.asked.wait, 30)
+            asking.cancel()
+            ledger.answers.set()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(ask())
+    assert [row.held for row in ledger.spending("all", "", 0.0)] == [0, 0]
+    assert quick.closed_streams == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from andon.testing.server import ScriptedServer, respond
 from andon_cli.tables import Column, print_table
 
 
@@ -39,8 +40,8 @@ def test_models_as_json(invoke: Any) -> None:
 
 def test_backends_as_json(invoke: Any) -> None:
     found = json.loads(invoke("backends", "--json").stdout)
-    assert [row["name"] for row in found] == ["cloud", "stub"]
-    assert found[1] == {
+    assert [row["name"] for row in found] == ["cloud", "keyed", "stub"]
+    assert found[2] == {
         "name": "stub",
         "locality": "local",
         "aliases": ["dummy"],
@@ -52,7 +53,7 @@ def test_backends_as_json(invoke: Any) -> None:
 def test_plugins_says_what_each_offers_and_what_is_wrong(run: Any) -> None:
     done = run("plugins")
     assert done.returncode == 0
-    assert "backend stub, backend dummy, backend cloud, command hello" in done.stdout
+    assert "backend stub, backend dummy, backend cloud, backend keyed, command hello" in done.stdout
     wreck = next(line for line in done.stdout.splitlines() if line.startswith("wreck "))
     assert wreck.split() == ["wreck", "failed", "1.2", "andon-wreck"]
     assert done.stderr == (
@@ -78,10 +79,44 @@ def test_plugins_as_json_and_as_a_check(run: Any) -> None:
 def test_a_broken_plugin_is_a_line_where_it_is_not_asked_for(run: Any) -> None:
     done = run("models")
     assert done.returncode == 0
-    assert done.stderr == (
+    assert done.stderr.splitlines()[0] == (
         "warning: plugin 'wreck' of andon-wreck 1.2: RuntimeError: the wreck's engine is missing; "
-        "see: andon plugins\n"
+        "see: andon plugins"
     )
+
+
+def test_models_of_one_backend(invoke: Any) -> None:
+    result = invoke("models", "--backend", "dummy")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "MODEL",
+        "dummy:echo",
+        "dummy:no-chat",
+    ]
+    result = invoke("models", "--backend", "nope")
+    assert result.exit_code == 2 and "nope" in result.stderr
+
+
+def test_backends_that_name_no_model_are_said(invoke: Any) -> None:
+    assert invoke("models").stderr == (
+        "note: cloud, keyed: name no models by themselves; --ask asks them\n"
+    )
+
+
+def test_servers_are_asked_for_their_models(run: Any, tmp_path: Path) -> None:
+    with ScriptedServer() as server:
+        server.says([respond(200, b'{"data": [{"id": "big"}, {"id": "small"}]}')])
+        (tmp_path / "home" / "andon.toml").write_text(
+            f'[endpoints.mine]\nbackend = "keyed"\nbase_url = "{server.url}/v1"\n'
+        )
+        asked = ["models", "--ask", "--backend", "mine", "--backend", "cloud", "--json"]
+        done = run(*asked, STUB_API_KEY="k")
+    assert [row["name"] for row in json.loads(done.stdout)] == ["mine:big", "mine:small"]
+
+
+def test_a_server_that_cannot_be_asked_says_why(run: Any) -> None:
+    done = run("models", "--ask", "--backend", "keyed")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.splitlines()[-1].startswith("warning: keyed: 'keyed' needs an API key")
 
 
 def test_template_prints_the_prompt_and_says_why_on_stderr(invoke: Any) -> None:

@@ -26,6 +26,18 @@ def test_without_a_model_the_first_that_needs_nothing_answers(invoke: Any) -> No
     assert invoke("chat", "Translate: hello").stdout == "you said: Translate: hello \n"
 
 
+def test_a_piped_text_is_what_a_question_is_about(invoke: Any) -> None:
+    result = invoke("ask", "stub:history", "Summarise", "it.", stdin="Long\nreport.\n")
+    asked = "Summarise it.\n\n<document>\nLong\nreport.\n</document>"
+    assert result.stdout == f"<user:{asked}>\n"
+    assert invoke("ask", "stub:history", "Why?").stdout == "<user:Why?>\n"
+    assert invoke("ask", "stub:history", stdin="Why?\n").stdout == "<user:Why?>\n"
+    assert invoke("ask", "Translate: hello").stdout == "you said: Translate: hello \n"
+    options = ["--system", "Be brief.", "--max-tokens", "5"]
+    result = invoke("ask", "stub:history", *options, "Why?")
+    assert result.stdout == "<system:Be brief.><user:Why?>\n"
+
+
 def test_the_system_message_comes_first(invoke: Any) -> None:
     result = invoke("chat", "stub:history", "--system", "Be brief.", "Why?")
     assert result.stdout == "<system:Be brief.><user:Why?>\n"
@@ -45,7 +57,7 @@ def test_one_line_break_at_the_end_of_stdin_is_not_part_of_a_prompt(invoke: Any)
     assert invoke("complete", "stub:echo", stdin="once\n\n").stdout == "you said: once\n "
 
 
-@pytest.mark.parametrize("command", ["chat", "complete"])
+@pytest.mark.parametrize("command", ["chat", "ask", "complete"])
 def test_json_holds_the_whole_response(invoke: Any, command: str) -> None:
     answer = json.loads(invoke(command, "stub:echo", "hi", "--json").stdout)
     assert answer == {
@@ -63,7 +75,15 @@ def test_json_holds_the_whole_response(invoke: Any, command: str) -> None:
             "estimated": False,
         },
         "cost_usd": "0",
-        "attempts": [{"backend": "stub", "model": "echo", "error": None}],
+        "attempts": [
+            {
+                "backend": "stub",
+                "model": "echo",
+                "error": None,
+                "usage": answer["usage"],
+                "cost_usd": "0",
+            }
+        ],
         "request_id": None,
     }
 
@@ -94,6 +114,8 @@ def test_an_answer_that_was_cut_off_says_so_on_stderr(invoke: Any) -> None:
         (["chat", "stub:failing", "hi"], 1, "on fire"),
         (["chat", "stub:broken", "hi"], 1, "went away"),
         (["chat", "stub:bug", "hi"], 1, "a bug"),
+        (["ask"], 2, "there is no question"),
+        (["ask", "stub:echo"], 2, "there is no question"),
         (["chta"], 2, "did you mean 'chat'"),
         (["template", "gpt-4o"], 2, "remote API"),
         (["template", "x", "y", "--messages", __file__], 2, "either TEXT or --messages"),

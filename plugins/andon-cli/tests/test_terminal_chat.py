@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -87,6 +88,120 @@ def test_system_model_and_clear(terminal: Any) -> None:
     chat.ask("three", "you said: three")
     chat.ask("/model nope:x", "no installed plugin offers the backend 'nope'")
     chat.ask("/model", "stub:echo answers")
+
+
+def test_markdown_is_rendered_as_it_arrives(terminal: Any) -> None:
+    chat = terminal("chat", "stub:markdown", "x")
+    assert chat.ends() == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", chat.child.before.replace("\r\n", "\n"))
+    assert shown.endswith("A title\n\n • \r\x1b[J • one\n • two\n\nx = 1\n"), repr(shown)
+
+
+@pytest.mark.parametrize("arguments", [["--raw"], []])
+def test_markdown_is_left_as_it_is_on_request(terminal: Any, arguments: list[str]) -> None:
+    variables = {} if arguments else {"NO_COLOR": "1"}
+    chat = terminal("ask", "stub:markdown", "x", *arguments, **variables)
+    chat.expect("# A title\r\n\r\n- **one**\r\n- `two`\r\n\r\n```py\r\nx = 1\r\n```\r\n")
+    assert chat.ends() == 0
+
+
+def test_a_question_of_several_lines(terminal: Any) -> None:
+    chat = terminal("chat", "stub:lines")
+    chat.prompt()
+    chat.child.send("one\x1b\rtwo\\\rthree\nfour\r")
+    chat.expect("one/two/three/four")
+
+
+def test_pasted_lines_are_one_question(terminal: Any) -> None:
+    chat = terminal("chat", "stub:lines")
+    chat.prompt()
+    chat.child.send("\x1b[200~one\rtwo\n\nthree\x1b[201~\r")
+    chat.expect("one/two//three")
+
+
+def test_questions_are_remembered_until_the_next_chat(
+    terminal: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["XDG_STATE_HOME"] = str(tmp_path / "state")
+    for arguments, question in ([], "kept"), (["--no-history"], "secret"):
+        chat = terminal("chat", "stub:echo", *arguments)
+        chat.ask(question, f"you said: {question}")
+        chat.ask("/quit")
+        assert chat.ends() == 0
+    chat = terminal("chat", "stub:echo")
+    chat.prompt()
+    # The newest is the end of the first chat, and what was typed in it comes before that.
+    chat.child.send("\x1b[A\x1b[A\r")
+    chat.expect("you said: kept")
+    file = tmp_path / "state" / "andon" / "chat-history"
+    assert file.stat().st_mode & 0o077 == 0
+    assert "secret" not in file.read_text()
+
+
+def test_what_a_chat_cost(terminal: Any) -> None:
+    chat = terminal("chat", "stub:echo", ANDON_DAILY_BUDGET_USD="5")
+    chat.ask("/cost", "this chat: $0.00; 0 answers, 0 tokens in, 0 out")
+    chat.ask("one", "you said: one")
+    chat.ask("/clear", "forgotten")
+    chat.ask("/cost", "1 answer, 3 tokens in, 4 out", "today, all programs: $0.00 of $5.00")
+    chat.ask("/model stub:endless", "answers")
+    chat.ask("go", "tick tick")
+    chat.child.sendintr()
+    chat.ask("/cost", "1 answer cut short")
+
+
+def test_a_chat_is_saved(terminal: Any, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "mine.md").write_text("mine")
+    chat = terminal("chat", "stub:echo", "--system", "Be brief.")
+    chat.ask("/save", "nothing was said yet")
+    chat.ask("one", "you said: one")
+    chat.ask("/save talk.json", "saved in talk.json")
+    chat.ask("two", "you said: two")
+    chat.ask("/save talk.json", "saved in talk.json")
+    chat.ask("/save mine.md", "mine.md is there already")
+    chat.ask("/save no/folder.md", "error:")
+    chat.ask("/save", "saved in chat-")
+    assert (home / "mine.md").read_text() == "mine"
+    saved = json.loads((home / "talk.json").read_text())
+    assert [(m["role"], m["content"]) for m in saved["messages"]] == [
+        ("system", "Be brief."),
+        ("user", "one"),
+        ("assistant", "you said: one "),
+        ("user", "two"),
+        ("assistant", "you said: two "),
+    ]
+    [page] = home.glob("chat-*.md")
+    assert page.read_text().startswith("# Chat with stub:echo\n\n**system**\n\nBe brief.\n")
+    # Other commands read what was saved.
+    template = terminal("template", "qwen2", "--messages", "talk.json")
+    template.expect("you said: two")
+    assert template.ends() == 0
+
+
+def test_a_failover_is_said_and_nothing_is_lost(terminal: Any, tmp_path: Path) -> None:
+    (tmp_path / "home" / "andon.toml").write_text(
+        '[routes.best]\nmodels = ["stub:broken", "stub:resume"]\n'
+        '[routes.second]\nmodels = ["stub:failing", "stub:echo"]\n'
+    )
+    chat = terminal("chat", "best")
+    chat.ask(
+        "one",
+        "half an answer, and the rest\r\n",
+        "[stub:broken broke off; stub:resume went on]",
+    )
+    chat.ask("/model second", "second answers")
+    chat.ask("two", "you said: two", "[stub:failing failed (the server is on fire); stub:echo")
+    chat.ask("/model third", "neither a model", "nor a route")
+
+
+def test_models_are_completed(terminal: Any) -> None:
+    chat = terminal("chat", "stub:echo")
+    chat.prompt()
+    chat.child.send("/mod\t stub:re\t")
+    chat.expect("/model")
+    chat.child.send("\r")
+    chat.expect("stub:resume answers")
 
 
 def test_help_and_misspelled_commands(terminal: Any) -> None:

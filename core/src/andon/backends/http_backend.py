@@ -74,6 +74,11 @@ class HTTPBackend:
     def __repr__(self) -> str:
         return f"HTTPBackend({self._facts.name!r}, {self._facts.options.base_url!r})"
 
+    @property
+    def dialect(self) -> Dialect:
+        """The protocol it speaks."""
+        return self._facts.dialect
+
     def models(self) -> Sequence[ModelCard]:
         """Return the models that can be asked for by name, without asking the server."""
         return self._models

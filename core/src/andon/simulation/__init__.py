@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from andon.simulation.load import Circumstances, Load, capacity, service_of, simulate
+from andon.simulation.load import Circumstances, Load, capacity, simulate, usual_services
 from andon.simulation.report import LoadReport
 from andon.simulation.scenarios import draw_world, run_seed
 from andon.simulation.server import Service
@@ -27,6 +27,6 @@ __all__ = [
     "capacity",
     "draw_world",
     "run_seed",
-    "service_of",
     "simulate",
+    "usual_services",
 ]

@@ -119,15 +119,7 @@ def simulate(
     :raises AndonError: the settings, or the models, cannot be used.
     """
     refs = read_models(models, settings.routes)
-    # Nothing is sent, so there is nothing to guard, and nobody to tell.
-    quiet = replace(
-        settings,
-        routing={},
-        ledger=None,
-        observers=(),
-        network=replace(settings.network, guard=False),
-    )
-    place = Workplace(quiet, prices=prices or {}, ledger=None, discover=discover, plugins=plugins)
+    place = _open_place(settings, prices or {}, discover, plugins)
     try:
         town = _Town(settings, place, refs, circumstances)
         town.receive(load, find_policy(models, settings.routes, settings.failover))
@@ -137,18 +129,44 @@ def simulate(
         place.end()
 
 
-def service_of(spec: BackendSpec, settings: Settings) -> Service:
-    """Return what a backend is taken for where nobody says how fast it is.
+def usual_services(
+    settings: Settings, models: Models, *, discover: bool = False, plugins: Sequence[object] = ()
+) -> dict[str, Service]:
+    """Return what backends are taken for where nobody says how fast they are, in their order.
 
-    :param spec: the backend.
-    :param settings: may say how many slots it has.
+    Those on one's own machines are like :data:`OWN`, with the slots that the settings say, and
+    others like :data:`PROVIDER`.
+
+    :param settings: the settings to try.
+    :param models: see :func:`simulate`.
+    :param discover: whether to look for installed plugins.
+    :param plugins: modules or objects that are plugins.
+    :raises AndonError: the settings, or the models, cannot be used.
     """
+    place = _open_place(settings, {}, discover, plugins)
+    try:
+        specs = [place.find_backend(ref.backend) for ref in read_models(models, settings.routes)]
+        return {spec.name: _service_of(spec, settings) for spec in specs}
+    finally:
+        place.end()
+
+
+def _service_of(spec: BackendSpec, settings: Settings) -> Service:
     named = settings.routing.get("slots")
     slots = named.get(spec.name) if isinstance(named, Mapping) else None
     if spec.locality not in NEAR:
         return replace(PROVIDER, slots=slots)
     usual = 1 if spec.locality is Locality.IN_PROCESS else settings.routing.get("default_slots")
     return replace(OWN, slots=slots or usual or OWN.slots)
+
+
+def _open_place(
+    settings: Settings, prices: Mapping[str, Priced], discover: bool, plugins: Sequence[object]
+) -> Workplace:
+    # Nothing is sent, so there is nothing to guard, and nobody to tell.
+    network = replace(settings.network, guard=False)
+    quiet = replace(settings, routing={}, ledger=None, observers=(), network=network)
+    return Workplace(quiet, prices=prices, ledger=None, discover=discover, plugins=plugins)
 
 
 def capacity(service: Service, load: Load) -> float | None:
@@ -226,7 +244,7 @@ class _Town:
             world.timeline,
             world.random,
             world.questions,
-            circumstances.services.get(name) or service_of(spec, self._settings),
+            circumstances.services.get(name) or _service_of(spec, self._settings),
             Manners(piece=_PIECE),
             draw_fault,
         )

@@ -72,7 +72,7 @@ def draw_world(seed: int) -> World:
     :param seed: any number.
     """
     random = Random(seed)  # noqa: S311  not for secrets
-    draft = _Draft(random, random.random() < 0.4)
+    draft = _Draft(random, random.random() < 0.5)
     draft.many_models = draft.chance(0.1)
     world = World(random, shuffled=draft.chance(0.5))
     _add_servers(draft, world)
@@ -162,7 +162,8 @@ def _draw_manners(draft: _Draft) -> Manners:
     measures = draft.chance(0.3)
     if draft.exact:
         return Manners(model=model, continuing=continuing, measures=measures)
-    piece = draft.one_of(0, 1, 1, 2, 5)
+    # Another model may well have another last word; without it, text must not be cut inside tokens.
+    piece = draft.one_of(1 if draft.many_models else 0, 1, 1, 2, 5)
     return Manners(
         model=model,
         continuing=continuing,
@@ -203,7 +204,11 @@ def _add_processes(
     strategy, options = _draw_routing(draft)
     shared = MemoryLoad() if draft.chance(0.4) else None
     ledger_seconds = draft.one_of(0.0, 0.0, 0.02, 0.3)
-    rest = HealthConfig(rest=draft.one_of(0.1, 1.0), slow_first_token=draft.one_of(None, 1.0))
+    rest = HealthConfig(
+        failures=draft.one_of(0.5, 2.5),
+        rest=draft.one_of(0.1, 1.0),
+        slow_first_token=draft.one_of(None, 1.0),
+    )
     for _ in range(draft.one_of(1, 1, 2, 3)):
         load = None if shared is None else SharedLoad(shared)
         router: Router = create_router(strategy, options, load, random=world.random)
@@ -317,7 +322,7 @@ def _draw_order(draft: _Draft, question: Question) -> Order:
 
 def _draw_request(draft: _Draft, question: Question) -> ChatRequest:
     sampling = Sampling(
-        max_tokens=draft.one_of(None, None, 1, 4, 12, 25, 100, 100),
+        max_tokens=_draw_max_tokens(draft, question),
         # Text that may be cut anywhere can be gone on with only word by word.
         temperature=draft.one_of(None, 0.0, 1.0) if draft.exact else 0.0,
         stop=draft.one_of((), (), (" END",), ("ha ha", ".\n")),
@@ -337,6 +342,14 @@ def _draw_request(draft: _Draft, question: Question) -> ChatRequest:
     # Bytes bound tokens, so a prompt has as many of them at least.
     asked = "q" * question.prompt_tokens
     return ChatRequest(messages=(ChatMessage.user(asked),), **common)
+
+
+def _draw_max_tokens(draft: _Draft, question: Question) -> int | None:
+    size = question.sayings[0].size
+    if size > 1 and draft.chance(0.3):
+        # Where answers end for their length, far behind a seam perhaps.
+        return draft.random.randint(size // 2, size)
+    return draft.one_of(None, None, None, 1, 4, 100)
 
 
 def _draw_policy(draft: _Draft) -> FailoverPolicy:

@@ -202,7 +202,9 @@ class Invariants(Watch):
         house = walk.process.house
         spec = house.find_backend(server.name)
         price = house.prices.price(spec.family, request.model, spec.locality)
-        pieces = sum(map(_has_content, stream.delivered)) if server.manners.piece else 0
+        # Neither parts of tokens nor echoes are tokens of the answer.
+        countable = server.manners.piece and not server.manners.echoes
+        pieces = sum(map(_has_content, stream.delivered)) if countable else 0
         if (
             walk.visit.order.failover.hedge_after is not None
             and walk.visit.cancelled_at is not None

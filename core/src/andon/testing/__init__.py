@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from andon.testing.conformance import TokenizerConformance as TokenizerConformance
     from andon.testing.ledger import LedgerConformance as LedgerConformance
     from andon.testing.ledger_machine import LedgerMachine as LedgerMachine
+    from andon.testing.replay import ExchangeRecorder as ExchangeRecorder
+    from andon.testing.replay import Replayer as Replayer
 
 _HOMES = dict.fromkeys(
     (
@@ -35,7 +37,12 @@ _HOMES = dict.fromkeys(
         "TemplateConformance", "TokenizerConformance",
     ),
     "conformance",
-) | {"LedgerConformance": "ledger", "LedgerMachine": "ledger_machine"}  # fmt: skip
+) | {
+    "ExchangeRecorder": "replay",
+    "LedgerConformance": "ledger",
+    "LedgerMachine": "ledger_machine",
+    "Replayer": "replay",
+}  # fmt: skip
 
 __all__ = [
     "ALL",
@@ -44,6 +51,7 @@ __all__ = [
     "ByteTokenizer",
     "CommandConformance",
     "EventLog",
+    "ExchangeRecorder",
     "InProcessConformance",
     "LedgerConformance",
     "LedgerMachine",
@@ -52,6 +60,7 @@ __all__ = [
     "PriceConformance",
     "Recorded",
     "Recorder",
+    "Replayer",
     "RouterConformance",
     "ScriptedBackend",
     "TemplateConformance",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,20 @@ REDACTED = "REDACTED"
 #: Headers that are kept; all others may hold a secret, and are left out.
 KEPT_HEADERS = frozenset(
     {
-        "accept", "anthropic-beta", "anthropic-version", "api-version", "content-type", "openai-beta",
-        "request-id", "retry-after", "retry-after-ms", "x-amzn-errortype", "x-amzn-requestid",
-        "x-request-id", "x-should-retry",
+        "accept", "anthropic-beta", "anthropic-version", "api-version", "content-type",
+        "openai-beta", "request-id", "retry-after", "retry-after-ms", "x-amzn-errortype",
+        "x-amzn-requestid", "x-request-id", "x-should-retry",
     }
 )  # fmt: skip
 #: Query parameters whose values are kept.
 KEPT_PARAMETERS = frozenset({"after", "alt", "api-version", "limit", "order", "page", "stream"})
-#: Members of JSON bodies that are secrets by their names.
-_SECRET_MEMBER = re.compile(
-    r"(^|[_-])(api[_-]?key|apikey|authorization|credentials?|passw(or)?d|secret|"
-    r"(access|auth|bearer|id|refresh|session)[_-]?token)s?$",
+#: Names of request headers and query parameters that sign a call in. Replies tell limits in headers
+#: of such names.
+_SECRET_PLACE = re.compile(r"auth|key|token|secret|signature|credential|sig$", re.IGNORECASE)
+#: Members of JSON, anywhere in a body, that are secrets by their names.
+_MEMBER = re.compile(
+    rb'"((?:[^"\\]*[_-])?(?:api[_-]?key|authorization|credentials?|passw(?:or)?d|secret'
+    rb'|(?:access|auth|bearer|id|refresh|session)[_-]?token))"(\s*:\s*)"((?:[^"\\]|\\.)*)"',
     re.IGNORECASE,
 )
 #: What secrets of known makes look like, wherever they stand.
@@ -117,11 +120,11 @@ def read_exchanges(file: Path) -> list[Exchange]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["version"] != _VERSION:
-            raise ValueError(f"its version is {content['version']!r}")
-        return [_from_row(row) for row in content["exchanges"]]
+        if content["version"] == _VERSION:
+            return [_from_row(row) for row in content["exchanges"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"{file} holds no recorded exchanges: {error!r}") from error
+    raise ConfigurationError(f"{file} is of version {content['version']!r}, and not {_VERSION}")
 
 
 def _as_row(exchange: Exchange) -> dict[str, Any]:
@@ -169,19 +172,22 @@ def _as_bytes(text: Any) -> bytes:
 
 def _secrets_of(exchange: Exchange) -> set[str]:
     """Return every text of an exchange that stands where a secret may stand."""
-    found: set[str] = set()
-    for headers in (exchange.request_headers, exchange.reply_headers):
-        for name, value in headers.items():
-            if name.lower() in {"cookie", "set-cookie"}:
-                crumbs = re.split(r"[;,]\s*", value)
-                found |= {crumb.partition("=")[2] for crumb in crumbs if "=" in crumb}
-            elif re.search(r"auth|key|token|secret|signature|credential", name, re.IGNORECASE):
-                found |= {value, value.rpartition(" ")[2], *_unpacked(value)}
+    found = {*_crumbs(exchange.request_headers), *_crumbs(exchange.reply_headers)}
+    for name, value in exchange.request_headers.items():
+        if _SECRET_PLACE.search(name):
+            found |= {value, value.partition(" ")[2], value.rpartition(" ")[2], *_unpacked(value)}
     query = parse_qsl(urlsplit(exchange.target).query)
-    found |= {value for name, value in query if name.lower() not in KEPT_PARAMETERS}
-    _collect(_read(exchange.request_body), found)
-    _collect(_read(b"".join(exchange.pieces)), found)
+    found |= {value for name, value in query if _SECRET_PLACE.search(name)}
+    for body in (exchange.request_body, b"".join(exchange.pieces)):
+        found |= {_unquoted(member[3]) for member in _MEMBER.finditer(body)}
     return {one for one in found if len(one) >= _SHORTEST}
+
+
+def _crumbs(headers: Mapping[str, str]) -> Iterator[str]:
+    """Give the values of cookies."""
+    for name, value in headers.items():
+        if name.lower() in {"cookie", "set-cookie"}:
+            yield from (one.partition("=")[2] for one in re.split(r"[;,]\s*", value))
 
 
 def _unpacked(value: str) -> Iterable[str]:
@@ -194,16 +200,11 @@ def _unpacked(value: str) -> Iterable[str]:
             return
 
 
-def _collect(value: Any, found: set[str]) -> None:
-    """Add the values of members that are secrets by their names."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if isinstance(member, str) and _SECRET_MEMBER.search(name):
-                found.add(member)
-            _collect(member, found)
-    elif isinstance(value, list):
-        for member in value:
-            _collect(member, found)
+def _unquoted(value: bytes) -> str:
+    try:
+        return str(json.loads(b'"%b"' % value))
+    except ValueError:
+        return value.decode(errors="replace")
 
 
 def _forms(secrets: Iterable[str]) -> list[bytes]:
@@ -239,11 +240,7 @@ def _clean_headers(headers: Mapping[str, str], struck: Sequence[bytes]) -> dict[
 
 
 def _clean_body(body: bytes, struck: Sequence[bytes]) -> bytes:
-    value = _read(body)
-    clean = _struck_members(value)
-    if clean != value:
-        body = json.dumps(clean, ensure_ascii=False).encode()
-    return _without(body, struck)
+    return _without(_MEMBER.sub(rb'"\1"\2"%b"' % REDACTED.encode(), body), struck)
 
 
 def _clean_pieces(pieces: Sequence[bytes], struck: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -251,17 +248,6 @@ def _clean_pieces(pieces: Sequence[bytes], struck: Sequence[bytes]) -> tuple[byt
     clean = tuple(_clean_body(piece, struck) for piece in pieces)
     whole = _clean_body(b"".join(pieces), struck)
     return clean if b"".join(clean) == whole else (whole,)
-
-
-def _struck_members(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: REDACTED
-            if isinstance(member, str) and _SECRET_MEMBER.search(name)
-            else _struck_members(member)
-            for name, member in value.items()
-        }
-    return [_struck_members(member) for member in value] if isinstance(value, list) else value
 
 
 def _read(body: bytes) -> Any:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from andon.budget import Balance, Charge, Decision, Hold, Ledger
+from andon.testing.conformance.contract import RESERVE, SETTLE, SPENDING, check, check_equal
 
 _DAYS = ("2026-01-30", "2026-01-31", "2026-02-01")
 #: Seconds since 1970; so late that no ledger takes it for long ago, and forgets it.
@@ -86,18 +87,21 @@ class LedgerMachine(RuleBasedStateMachine):
             if amount and self._used(account, day) + amount > _LIMITS[account]
         ]
         decision = self.ledger.reserve(hold)
-        assert decision.refused == (full[0] if full else None)
+        refused = full[0] if full else None
+        check_equal(decision.refused, refused, "the account without room", RESERVE)
         self._made[hold.id] = hold
         if not full:
             self._granted[hold.id] = hold
-            assert decision.used == tuple(self._used(account, day) for account in accounts)
+            used = tuple(self._used(account, day) for account in accounts)
+            check_equal(decision.used, used, "what the accounts have used", RESERVE)
         return hold.id
 
     @rule(name=holds)
     def reserve_again(self, name: str) -> None:
         """A hold that is there is not held twice, whether or not it is settled."""
         if name in self._granted:
-            assert self.ledger.reserve(self._made[name]) == Decision()
+            again = self.ledger.reserve(self._made[name])
+            check_equal(again, Decision(), "the decision on a hold that is there", RESERVE)
 
     @rule(name=holds, amount=st.integers(0, 200))
     def settle(self, name: str, amount: int) -> None:
@@ -123,10 +127,12 @@ class LedgerMachine(RuleBasedStateMachine):
         for account, day in itertools.product(_LIMITS, _DAYS):
             held = sum(hold.amount for hold in self._under(account, day) if self._is_held(hold))
             used = self._used(account, day)
-            assert self.ledger.balance(account, day, self.now) == Balance(used - held, held)
+            found = self.ledger.balance(account, day, self.now)
+            check_equal(found, Balance(used - held, held), f"{account} on {day}", SETTLE)
             asked = [self._settled.get(hold.id, 0) - hold.amount for hold in
                      self._under(account, day) if hold.id in self._settled]  # fmt: skip
-            assert used <= _LIMITS[account] + sum(max(more, 0) for more in asked)
+            most = _LIMITS[account] + sum(max(more, 0) for more in asked)
+            check(used <= most, f"{account} on {day} used {used}, above {most}", RESERVE)
 
     @invariant()
     def it_is_told_by_model(self) -> None:
@@ -134,8 +140,10 @@ class LedgerMachine(RuleBasedStateMachine):
         rows = self.ledger.spending("all", _DAYS[0], self.now)
         for day in _DAYS:
             told = [row for row in rows if row.period == day]
-            assert sum(row.settled + row.held for row in told) == self._used("all", day)
-            assert sum(row.requests for row in told) == len(self._under("all", day))
+            amount = sum(row.settled + row.held for row in told)
+            check_equal(amount, self._used("all", day), f"what {day} cost", SPENDING)
+            requests = sum(row.requests for row in told)
+            check_equal(requests, len(self._under("all", day)), f"requests on {day}", SPENDING)
 
     def _under(self, account: str, day: str) -> list[Hold]:
         return [

@@ -1,4 +1,7 @@
-"""A server on this machine that keeps what it is sent, for tests of what really goes out."""
+"""A server on this machine that keeps what it is sent, for tests of what really goes out.
+
+It gives one made-up answer. To keep what a real server answers, see :mod:`andon.testing.replay`.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -113,13 +113,13 @@ class ExchangeRecorder:
             self.exchanges.append(redacted(exchange, self._secrets))
 
     def _connection(self) -> http.client.HTTPConnection:
-        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-        host = str(self._target.hostname)
-        return kinds[self._target.scheme](host, self._target.port, timeout=self._timeout)
+        tls = self._target.scheme == "https"
+        make = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+        return make(str(self._target.hostname), self._target.port, timeout=self._timeout)
 
 
 class Replayer:
-    """A server on this machine that answers from recorded exchanges. Use it in a ``with`` statement.
+    """A server on this machine that answers from recorded exchanges, for a ``with`` statement.
 
     A request is answered by the first exchange not yet played that asks the same: by method, path,
     query and body, secrets aside. One that nobody recorded is answered with status 404 and a
@@ -184,7 +184,7 @@ class Replayer:
         )
 
 
-def _sending(recorder: ExchangeRecorder, request: ReceivedRequest) -> object:
+def _sending(recorder: ExchangeRecorder, request: ReceivedRequest) -> Callable[[Peer], None]:
     def step(peer: Peer) -> None:
         try:
             recorder.pass_on(request, peer)

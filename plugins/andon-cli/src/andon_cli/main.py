@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from andon.errors import AndonError
 from andon_cli.app import App, quiet_plugins
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 #: The commands and what the list of commands says of each; their modules load when they are used.
 COMMANDS = {
     "chat": "Chat with a model, or ask it one question.",
+    "ask": "Ask a model one question, about a piped text if there is one.",
     "complete": "Let a model continue a raw text.",
     "models": "List the models that can be asked for by name.",
     "backends": "List the installed backends.",
     "plugins": "List the installed plugins and what is wrong with them.",
     "spend": "Show what was spent, and what the budgets have left.",
     "price": "Show what a model costs, and where that is known from.",
+    "simulate": "Try settings on a simulated load: waits, spillover, costs.",
     "template": "Show the prompt that a model gets to read.",
     "keys": "List API keys, and keep them in the system's keyring.",
+    "completion": "Print the script with which a shell completes.",
     "config": "Check andon.toml, or show the settings in force.",
     "doctor": "Check what is in force, and whether it holds.",
     "sovereign": "Run a program that the kernel keeps on this machine.",
@@ -55,6 +59,16 @@ class CommandGroup(click.Group):
         except BrokenPipeError as error:
             # click would take it for a failure.
             raise ReaderGone from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so; no command is loaded for it."""
+        summaries = {**COMMANDS, **{spec.name: spec.summary for spec in _offered(ctx)}}
+        items = [
+            CompletionItem(name, help=summary)
+            for name, summary in summaries.items()
+            if name.startswith(incomplete)
+        ]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, those of plugins last."""
@@ -97,7 +111,8 @@ def _offered(ctx: click.Context) -> Sequence[CommandSpec]:
         with quiet_plugins():
             commands = ctx.ensure_object(App).commands()
     except AndonError as error:
-        note(f"the commands of plugins are not listed: {explain(error)}", kind="warning")
+        if not ctx.resilient_parsing:  # as it is where a shell completes
+            note(f"the commands of plugins are not listed: {explain(error)}", kind="warning")
         return ()
     return [spec for name, spec in sorted(commands.items()) if name not in COMMANDS]
 
@@ -164,6 +179,9 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        if "_ANDON_COMPLETE" in os.environ:
+            # A shell asks; the way in which bash does is registered there.
+            import_module("andon_cli.completion")
         cli.main(prog_name="andon")
     except SystemExit as end:
         _leave(end.code if isinstance(end.code, int) else 1)

@@ -14,6 +14,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
+raw_option = click.option(
+    "--raw", is_flag=True, help="Show Markdown as it came, on a terminal too."
+)
+
 _REQUEST = (
     click.option(
         "--max-tokens", type=click.IntRange(min=1), help="Most tokens that an answer may have."

@@ -49,7 +49,7 @@ class StubBackend:
         return PromptMeasure(count, ModelCard(name="small", context_window=25))
 
     def stream(self, request: ChatRequest, timeout: float | None) -> Iterator[ChatDelta]:
-        if request.continue_final_message:
+        if request.continue_final_message and request.model != "resume":
             raise UnsupportedParameterError("no", parameter="continue_final_message")
         text = request.prompt if request.prompt is not None else request.messages[-1].text
         yield from getattr(self, f"_{request.model}", self._echo)(request, text)
@@ -90,6 +90,18 @@ class StubBackend:
         yield ChatDelta(text="half an ")
         raise StreamInterrupted("the server went away", partial="half an ")
 
+    def _lines(self, request: ChatRequest, text: str) -> Iterator[ChatDelta]:
+        yield ChatDelta(text="/".join(text.splitlines()))
+
+    def _resume(self, request: ChatRequest, text: str) -> Iterator[ChatDelta]:
+        if not request.continue_final_message:
+            yield ChatDelta(text="half an ")
+        yield ChatDelta(text="answer, and the rest")
+
+    def _markdown(self, request: ChatRequest, text: str) -> Iterator[ChatDelta]:
+        for piece in ("# A ti", "tle\n\n- **one", "**\n- `two`\n\n```py\nx =", " 1\n```\n"):
+            yield ChatDelta(text=piece)
+
     def _failing(self, request: ChatRequest, text: str) -> Iterator[ChatDelta]:
         raise ServerError("the server is on fire")
         yield
@@ -116,6 +128,7 @@ def andon_register_backends() -> list[BackendSpec]:
             locality=Locality.LOCAL,
             aliases=("dummy",),
             summary="a stub",
+            models=("resume",),
         ),
         BackendSpec(name="cloud", create=Empty, locality=Locality.PUBLIC, summary="a public stub"),
         http_backend_spec("keyed", ENDPOINT, openai_dialect(), summary="a stub with a key"),

@@ -23,8 +23,9 @@ their maker, once, and checks their hashes; andon never does so by itself.
 def run(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     if list(arguments) not in ([], ["fetch"]):
-        sys.stdout.write(_USAGE)
-        return 0 if list(arguments) in (["-h"], ["--help"]) else 2
+        asked = list(arguments) in (["-h"], ["--help"])
+        (sys.stdout if asked else sys.stderr).write(_USAGE)
+        return 0 if asked else 2
     files = {file.name: file for name in MODELS for file in rank_files(name)}.values()
     try:
         return max(map(_fetch if arguments else _show, files))

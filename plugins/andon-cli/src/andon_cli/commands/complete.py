@@ -8,6 +8,7 @@ import click
 
 from andon_cli.answers import print_answer, print_json
 from andon_cli.app import App
+from andon_cli.completion import complete_models
 from andon_cli.options import json_option, read_stdin, request_options
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("complete")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @click.argument("prompt", required=False)
 @request_options
 @json_option

@@ -15,7 +15,7 @@ from andon_cli.app import App
 from andon_cli.failures import ExitCode
 from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
-from andon_cli.terminal import is_terminal, safe, style, width
+from andon_cli.terminal import is_terminal, safe, style, width, wrapped
 
 if TYPE_CHECKING:
     from andon_cli.config.findings import Finding
@@ -102,7 +102,11 @@ def _show_one(finding: Finding) -> None:
         place += f": {finding.setting}"
     colour = "red" if finding.severity == "error" else "yellow"
     mark = style(f"{finding.severity}:", sys.stdout, fg=colour, bold=True)
-    click.echo(f"{style(place, sys.stdout, bold=True)}: {mark} {safe(finding.message)}")
+    head = f"{place}: {finding.severity}:"
+    told = wrapped(f"{head} {safe(finding.message)}", sys.stdout)
+    if told.startswith(head):
+        told = f"{style(place, sys.stdout, bold=True)}: {mark}{told.removeprefix(head)}"
+    click.echo(told)
     if span is not None and is_terminal(sys.stdout):
         _show_line(Path(finding.source), span.line, span.column, span.length, colour)
 
@@ -112,11 +116,12 @@ def _show_line(file: Path, line: int, column: int, length: int, colour: str) -> 
     text = file.read_text(encoding="utf-8").split("\n")[line - 1].replace("\t", " ")
     margin = f"{line:>5} | "
     room = max(width() - len(margin), 10)
+    start = column - 1
     # The mark must be seen even far to the right.
-    first = max(0, min(column - 1 + length, len(text)) - room) if column - 1 + length > room else 0
+    first = min(start, max(0, start + length - room))
     click.echo(style(margin, sys.stdout, dim=True) + safe(text[first : first + room]))
-    carets = "^" * max(1, min(length, room - (column - 1 - first)))
-    under = " " * (column - 1 - first) + style(carets, sys.stdout, fg=colour)
+    carets = "^" * min(length, first + room - start)
+    under = " " * (start - first) + style(carets, sys.stdout, fg=colour)
     click.echo(style(" " * 5 + " | ", sys.stdout, dim=True) + under)
 
 

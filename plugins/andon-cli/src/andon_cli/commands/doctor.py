@@ -77,7 +77,7 @@ def _show(checks: Sequence[Check]) -> None:
         return
     for check in checks:
         name = safe(check.name)
-        first, *more = textwrap.wrap(f"{name}: {safe(check.detail)}", width() - _MARGIN)
+        first, *more = textwrap.wrap(f"{name} – {safe(check.detail)}", width() - _MARGIN)
         mark = style(f"{check.state:<{_MARGIN}}", sys.stdout, fg=_COLOURS[check.state])
         if first.startswith(name):
             first = style(name, sys.stdout, bold=True) + first.removeprefix(name)

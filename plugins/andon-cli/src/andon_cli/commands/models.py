@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from andon.errors import AndonError
-from andon.specs import Locality, ModelCard
+from andon.specs import BackendSpec, Locality, ModelCard
 from andon_cli.app import App
+from andon_cli.completion import complete_backends
 from andon_cli.failures import explain, note
-from andon_cli.options import complete_backends, json_option
+from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -65,11 +66,9 @@ def command(app: App, as_json: bool, wanted: tuple[str, ...], ask: bool) -> None
     """
     with app.client() as client:
         backends = client.plugins.backends()
-        names = list(dict.fromkeys(wanted)) or sorted(backends)
-        if ask:
-            listings = _asked(client, names)
-        else:
-            listings = _named(client, names)
+        further = {n for n, table in client.settings.endpoints.items() if "backend" in table}
+        names = list(dict.fromkeys(wanted)) or sorted({*backends, *further})
+        listings = _asked(client, names) if ask else _named(client, names)
     if as_json:
         records = [_record(listing, card) for listing in listings for card in listing.cards]
         click.echo(json.dumps(records, ensure_ascii=False, indent=2))
@@ -82,19 +81,16 @@ def command(app: App, as_json: bool, wanted: tuple[str, ...], ask: bool) -> None
 
 def _named(client: Client, names: Sequence[str]) -> list[Listing]:
     """Return what backends name by themselves; nobody is asked."""
-    found = [Listing(name, _locality(client, name)) for name in names]
+    specs = {name: _spec(client, name) for name in names}
     cards: dict[str, list[ModelCard]] = {}
     for backend, card in client.models():
         cards.setdefault(backend, []).append(card)
-    return [
-        Listing(one.backend, one.locality, cards.get(client.plugins.backend(one.backend).name, ()))
-        for one in found
-    ]
+    return [Listing(name, spec.locality, cards.get(spec.name, ())) for name, spec in specs.items()]
 
 
 def _asked(client: Client, names: Sequence[str]) -> list[Listing]:
     def ask(name: str) -> Listing:
-        locality = _locality(client, name)
+        locality = _spec(client, name).locality
         try:
             return Listing(name, locality, client.list_models(name))
         except AndonError as error:
@@ -104,9 +100,9 @@ def _asked(client: Client, names: Sequence[str]) -> list[Listing]:
         return list(pool.map(ask, names))
 
 
-def _locality(client: Client, name: str) -> Locality:
+def _spec(client: Client, name: str) -> BackendSpec:
     kind = client.settings.endpoints.get(name, {}).get("backend", name)
-    return client.plugins.backend(kind).locality
+    return client.plugins.backend(kind)
 
 
 def _note_silent(listings: Sequence[Listing], *, named: bool, asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""``andon plugins``: the installed plugins and what is wrong with them."""
+"""``andon plugins``: the installed plugins, what is wrong with them, and a checkup of one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,19 @@ _COLUMNS = (
 )
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @json_option
 @click.option("--check", is_flag=True, help="Exit with 1 if a plugin is broken.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, check: bool) -> None:
     """List the installed plugins, what they offer, and what is wrong with them.
 
+    With "check NAME", hold one of them to the contract of everything that it offers.
+
     The exit code is 0 even if a plugin is broken, unless --check is given.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     with quiet_plugins(), ctx.ensure_object(App).client() as client:
         infos = client.plugins.describe()
     broken = [info for info in infos if info.state is PluginState.FAILED]
@@ -45,6 +49,55 @@ def command(ctx: click.Context, as_json: bool, check: bool) -> None:
         for info in broken:
             note(f"{info}: {_cause(info)}", kind="error")
     if broken and check:
+        ctx.exit(ExitCode.FAILED)
+
+
+@command.command("check")
+@click.argument("name")
+@click.argument("tests", nargs=-1, type=click.Path(exists=True))
+@json_option
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="BACKEND:MODEL",
+    help="A model to load, or one whose price must be known.",
+)
+@click.option(
+    "--ledger",
+    "ledgers",
+    multiple=True,
+    metavar="URL",
+    help="An empty ledger to try; {} becomes another name for each test.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of its backends and routers.",
+)
+@click.pass_context
+def check_command(
+    ctx: click.Context,
+    name: str,
+    tests: tuple[str, ...],
+    as_json: bool,
+    models: tuple[str, ...],
+    ledgers: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> None:
+    """Run the conformance kit on an installed plugin, and print a report for its README.
+
+    A backend's server is played on this machine, and nothing is sent anywhere. TESTS are files or
+    folders with tests of the plugin's own, which are run and told with the others. The exit code is
+    1 if a test fails.
+    """
+    from andon_cli.plugin_check import checked, markdown
+
+    report = checked(name, tests, model=models, ledger=ledgers, set=settings)
+    click.echo(json.dumps(report, ensure_ascii=False, indent=2) if as_json else markdown(report))
+    if not report["sound"]:
         ctx.exit(ExitCode.FAILED)
 
 

@@ -9,6 +9,7 @@ import click
 
 from andon.specs import Price
 from andon_cli.app import App
+from andon_cli.completion import complete_models
 from andon_cli.options import json_option
 from andon_cli.tables import Column, print_table
 
@@ -27,7 +28,7 @@ _LABELS = {
 
 
 @click.command("price")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @json_option
 @click.pass_obj
 def command(app: App, model: str, as_json: bool) -> None:

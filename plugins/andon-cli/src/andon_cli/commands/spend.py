@@ -6,15 +6,17 @@ import csv
 import json
 import sys
 from collections.abc import Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
 
 from andon_cli.app import App
+from andon_cli.money import usd as _usd
 from andon_cli.options import json_option
+from andon_cli.plots import bar, room_for_bars
 from andon_cli.tables import Column, print_table
-from andon_cli.terminal import is_terminal, style, width
+from andon_cli.terminal import style
 
 if TYPE_CHECKING:
     from andon.budget import BackendSpending, BudgetState, ModelSpending, SpendReport
@@ -38,10 +40,6 @@ _BUDGETS = (
     Column("OF", right=True),
     Column("LEFT", right=True),
 )
-
-#: How wide the longest bar of the plot is at most, in columns.
-_BAR = 40
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 @click.command("spend")
@@ -84,11 +82,10 @@ def _plot(days: Mapping[str, Decimal]) -> None:
     """Show what each day cost, as a bar as wide as the terminal leaves room for."""
     amounts = {day: _usd(usd) for day, usd in days.items()}
     beside = max(len(day) + len(amount) for day, amount in amounts.items()) + 4
-    room = min(_BAR, width() - beside) if is_terminal(sys.stdout) else _BAR
-    most = max(days.values())
+    room, most = room_for_bars(beside), max(days.values())
     for day, usd in days.items():
-        bar = style(_bar(usd, most, max(room, 1)), sys.stdout, fg="cyan")
-        click.echo(f"{day}  {bar}{' ' if usd else ''}{amounts[day]}")
+        drawn = style(bar(float(usd / most) if most else 0.0, room), sys.stdout, fg="cyan")
+        click.echo(f"{day}  {drawn}{' ' if usd else ''}{amounts[day]}")
 
 
 def _row(name: str, row: BackendSpending | ModelSpending) -> tuple[str, ...]:
@@ -100,21 +97,6 @@ def _budget_row(state: BudgetState) -> tuple[str, ...]:
     name = "daily" if state.name == "all" else state.name
     left = max(limit - state.used_usd, Decimal(0))
     return name, state.period, _usd(state.used_usd), _usd(limit), _usd(left)
-
-
-def _bar(usd: Decimal, most: Decimal, room: int) -> str:
-    eighths = int(usd / most * room * 8) if most else 0
-    # What is not nothing is seen.
-    eighths = max(eighths, 1) if usd else 0
-    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-
-
-def _usd(amount: Decimal) -> str:
-    """Return an amount to the cent, or as far as its first two digits go."""
-    if amount == 0 or amount >= Decimal("0.01"):
-        return f"${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
-    exponent = amount.adjusted() - 1
-    return f"${amount.quantize(Decimal(1).scaleb(exponent), ROUND_HALF_UP).normalize():f}"
 
 
 def _record(report: SpendReport) -> dict[str, object]:

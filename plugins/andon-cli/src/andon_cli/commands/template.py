@@ -12,6 +12,7 @@ from andon.errors import InvalidRequestError
 from andon.messages import ChatMessage, as_messages
 from andon_cli.app import App
 from andon_cli.chosen_template import ChosenTemplate, choose_template
+from andon_cli.completion import complete_models
 from andon_cli.failures import note
 from andon_cli.options import json_option, read_stdin
 from andon_cli.prompt_parts import Part, split_prompt
@@ -25,7 +26,7 @@ _SAMPLE = (
 
 
 @click.command("template")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @click.argument("text", required=False)
 @click.option(
     "--messages",
