@@ -39,8 +39,9 @@ myst_heading_anchors = 3  # links to `#a-heading`, as every reader of Markdown m
 # A fence names its language for the tests as well; "console" is the only one with output in it.
 highlight_language = "none"
 
+autoclass_content = "both"  # a constructor's parameters stand in its own docstring
 autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints_description_target = "documented_params"  # and what comes back
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
@@ -90,7 +91,8 @@ def navigation(index: str) -> str:
     trees = []
     for section in re.split(r"^## ", index, flags=re.MULTILINE)[1:]:
         caption, _, text = section.partition("\n")
-        pages = "\n".join(match["page"] for match in LINK.finditer(text))
+        named = dict.fromkeys(match["page"] for match in LINK.finditer(text))
+        pages = "\n".join(named)  # each once, though a line may speak of it again
         trees.append(f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n")
     return "\n".join(trees)
 

@@ -91,8 +91,8 @@ def build(folders: Sequence[Path], destination: Path) -> list[Path]:
     """Build the source archive and the wheel of each distribution into an empty folder."""
     shutil.rmtree(destination, ignore_errors=True)
     for folder in folders:
-        command = [sys.executable, "-m", "hatchling", "build", "-d", destination]
-        run(*command, "-t", "sdist", "-t", "wheel", cwd=folder)
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel"]
+        run(*command, "-d", destination, cwd=folder)
     return sorted(destination.iterdir())
 
 

@@ -21,23 +21,31 @@ Models = str | Sequence[str]
 class RequestOptions(TypedDict, total=False):
     """Keyword arguments of every request.
 
-    ``max_tokens``: most tokens that the answer may have. ``temperature``: 0 always takes the
-    most likely token. ``top_p``: take from the smallest set of tokens whose probabilities add up
-    to this. ``stop``: a text, or several, at which the answer ends. ``seed``: makes the choice
-    repeatable. ``tools``: functions that the model may ask to call, as :class:`andon.Tool` or
-    OpenAI-style dicts. ``tool_choice``: ``"auto"``, ``"none"``, ``"required"``, or one tool's
-    name. ``response_format``: a JSON schema, or OpenAI's dict. ``reasoning_effort``: ``"low"``,
-    ``"medium"`` or ``"high"``. ``continue_final_message``: the answer continues the last
-    message, an assistant's. ``top_logprobs``: report how likely each token of the answer was, and
-    so many alternatives to it. ``drop_unsupported``: leave out what the model does not take, with
-    an event, instead of refusing the request. ``labels``: who asks, as ``{"user": "ada"}``, for
-    budgets that go by it. ``truncation``: ``"sliding_window"`` or ``"middle_out"`` leaves out what
-    does not fit the context window, ``"error"`` refuses it. ``failover``: what becomes of an answer
-    that breaks off: ``"continue"`` goes on where it broke, ``"hold"`` hands nothing over before it
-    is complete, ``"stop"`` ends it. ``first_token_timeout`` and ``stall_timeout``: seconds until
-    the first token, and between two, after which somebody else is asked. ``hedge_after``: seconds
-    without a first token after which the next model is asked beside. ``priority``: higher goes
-    first where requests wait. ``timeout``: seconds until the whole answer must be there.
+    :param max_tokens: most tokens that the answer may have.
+    :param temperature: 0 always takes the most likely token.
+    :param top_p: take from the smallest set of tokens whose probabilities add up to this.
+    :param stop: a text, or several, at which the answer ends.
+    :param seed: makes the choice repeatable.
+    :param tools: functions that the model may ask to call, as :class:`andon.Tool` or OpenAI-style
+        dicts.
+    :param tool_choice: ``"auto"``, ``"none"``, ``"required"``, or one tool's name.
+    :param response_format: a JSON schema, or OpenAI's dict.
+    :param reasoning_effort: ``"low"``, ``"medium"`` or ``"high"``.
+    :param continue_final_message: the answer continues the last message, an assistant's.
+    :param top_logprobs: report how likely each token of the answer was, and so many alternatives
+        to it.
+    :param drop_unsupported: leave out what the model does not take, with an event, instead of
+        refusing the request.
+    :param labels: who asks, as ``{"user": "ada"}``, for budgets that go by it.
+    :param truncation: ``"sliding_window"`` or ``"middle_out"`` leaves out what does not fit the
+        context window, ``"error"`` refuses it.
+    :param failover: what becomes of an answer that breaks off: ``"continue"`` goes on where it
+        broke, ``"hold"`` hands nothing over before it is complete, ``"stop"`` ends it.
+    :param first_token_timeout: seconds until the first token, after which somebody else is asked.
+    :param stall_timeout: seconds between two tokens, after which somebody else is asked.
+    :param hedge_after: seconds without a first token after which the next model is asked beside.
+    :param priority: higher goes first where requests wait.
+    :param timeout: seconds until the whole answer must be there.
     """
 
     max_tokens: int | None

@@ -94,7 +94,8 @@ def test_markdown_is_rendered_as_it_arrives(terminal: Any) -> None:
     chat = terminal("chat", "stub:markdown", "x")
     assert chat.ends() == 0
     shown = re.sub(r"\x1b\[[0-9;]*m", "", chat.child.before.replace("\r\n", "\n"))
-    assert shown.endswith("A title\n\n • \r\x1b[J • one\n • two\n\nx = 1\n"), repr(shown)
+    assert "A title\n\n" in shown and "**" not in shown
+    assert shown.endswith(" • one\n • two\n\nx = 1\n")
 
 
 @pytest.mark.parametrize("arguments", [["--raw"], []])
@@ -198,8 +199,10 @@ def test_a_failover_is_said_and_nothing_is_lost(terminal: Any, tmp_path: Path) -
 def test_models_are_completed(terminal: Any) -> None:
     chat = terminal("chat", "stub:echo")
     chat.prompt()
-    chat.child.send("/mod\t stub:re\t")
-    chat.expect("/model")
+    chat.child.send("/mod\t")
+    chat.expect("el")
+    chat.child.send(" stub:re\t")
+    chat.expect("sume")
     chat.child.send("\r")
     chat.expect("stub:resume answers")
 

@@ -99,7 +99,7 @@ class Conversation:
         """Return the chat as people read it."""
         said = [*self._instruction(), *self.messages]
         parts = [f"**{message.role.value}**\n\n{message.text.strip()}" for message in said]
-        return "\n\n---\n\n".join([f"# Chat with {self.model}", *parts]) + "\n"
+        return "\n\n".join([f"# Chat with {self.model}", *parts]) + "\n"
 
     def _instruction(self) -> list[ChatMessage]:
         return [ChatMessage.system(self.system)] if self.system else []

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from andon_cli.config.findings import Finding
 
 _COLUMNS = (
-    Column("SETTING", "cyan", least=16),
-    Column("VALUE", least=16),
-    Column("FROM", least=12),
+    Column("SETTING", "cyan"),
+    Column("VALUE", least=20),
+    Column("FROM", least=20),
 )
+#: Narrower terminals show a setting below the other, as a file has them.
+_TABLE_WIDTH = 80
 
 
 @click.group("config")
@@ -65,12 +67,17 @@ def check(ctx: click.Context, file: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def show(app: App, as_json: bool) -> None:
     """Show every setting that is in force here, and where it comes from. Secrets are not shown."""
-    from andon_cli.config.origins import effective
+    from andon_cli.config.origins import DEFAULT, effective
 
     rows = effective(app)
     if as_json:
         records = {row.setting: {"value": row.value, "from": row.source} for row in rows}
         click.echo(json.dumps(records, ensure_ascii=False, indent=2))
+    elif is_terminal(sys.stdout) and width() < _TABLE_WIDTH:
+        for row in rows:
+            click.echo(f"{style(row.setting, sys.stdout, fg='cyan')} = {safe(row.value)}")
+            if row.source != DEFAULT:
+                click.echo(style(f"  # {row.source}", sys.stdout, dim=True))
     else:
         print_table(_COLUMNS, [(row.setting, row.value, row.source) for row in rows])
 

@@ -1,0 +1,16 @@
+"""Checks the answers before anything is written."""
+
+import re
+import sys
+
+name = "{{ cookiecutter.name }}"
+if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or name.startswith("andon"):
+    sys.exit(
+        f"{name!r} cannot be the plugin's name: take lower-case letters and digits, with single "
+        "hyphens between, and leave out andon-"
+    )
+if not re.fullmatch(r"https?://\S+", "{{ cookiecutter.repository }}"):
+    sys.exit("the repository must be an address that begins with https://")
+for answer in ("""{{ cookiecutter.summary }}""", """{{ cookiecutter.author }}"""):
+    if not answer.strip() or re.search(r'["\\\n]', answer):
+        sys.exit(f"{answer!r} must be one line, without quotes and backslashes")
