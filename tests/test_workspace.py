@@ -74,7 +74,12 @@ def package(folder: Path) -> str:
 
 
 def python_files() -> list[Path]:
-    return [path for path in tracked() if path.suffix == ".py"]
+    # What the template holds is Python only once it is filled in.
+    return [
+        path
+        for path in tracked()
+        if path.suffix == ".py" and "cookiecutter-plugin" not in path.parts
+    ]
 
 
 def each(folders: list[Path]) -> pytest.MarkDecorator:

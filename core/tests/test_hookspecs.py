@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from andon import (
+    BatchEngineSpec,
     ChatTemplateSpec,
     Client,
     CommandSpec,
@@ -28,6 +29,7 @@ from andon import (
     hookimpl,
     hookspecs,
 )
+from andon.batch import LocalEngine
 from andon.budget import MemoryLedger
 from andon.routing import Admission, Ask, Candidate, InOrder
 from andon.testing import ScriptedBackend, plugin_with
@@ -153,3 +155,10 @@ def test_andon_register_observers() -> None:
 def test_andon_register_commands() -> None:
     spec = CommandSpec(name="dance", summary="dances", run=len)
     assert _plugins(andon_register_commands=lambda: [spec]).commands() == {"dance": spec}
+
+
+def test_andon_register_batch_engines() -> None:
+    spec = BatchEngineSpec(name="oxen", create=LocalEngine)
+    plugins = _plugins(andon_register_batch_engines=lambda: [spec])
+    assert plugins.batch_engine("oxen") is spec
+    assert plugins.batch_engine("horses") is None

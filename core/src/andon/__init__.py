@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from andon.messages import Role as Role
     from andon.messages import TextPart as TextPart
     from andon.messages import ToolCall as ToolCall
+    from andon.options import RequestOptions as RequestOptions
     from andon.plugins import PluginInfo as PluginInfo
     from andon.plugins import Plugins as Plugins
     from andon.pricing import PriceTable as PriceTable
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
     from andon.settings import Settings as Settings
     from andon.specs import BackendContext as BackendContext
     from andon.specs import BackendSpec as BackendSpec
+    from andon.specs import BatchEngineSpec as BatchEngineSpec
     from andon.specs import ChatTemplateSpec as ChatTemplateSpec
     from andon.specs import CommandSpec as CommandSpec
     from andon.specs import LedgerSpec as LedgerSpec
@@ -146,6 +148,7 @@ _HOMES = {
     "failover": "FailoverManager FailoverMode FailoverPolicy",
     "hookspecs": "hookimpl",
     "messages": "ChatMessage ImagePart ProviderState Role TextPart ToolCall",
+    "options": "RequestOptions",
     "plugins": "PluginInfo Plugins",
     "pricing": "PriceTable TokenPricing",
     "privacy": "PrivacyTier",
@@ -153,8 +156,8 @@ _HOMES = {
     "routing": "Local Reject RouterConfig Spillover SpilloverRouter",
     "selection": "BackendSelector CostTier LatencyTier ServingBackend ThroughputTier",
     "settings": "Settings",
-    "specs": "BackendContext BackendSpec ChatTemplateSpec CommandSpec LedgerSpec Locality "
-    "LongContextPrice ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",
+    "specs": "BackendContext BackendSpec BatchEngineSpec ChatTemplateSpec CommandSpec LedgerSpec "
+    "Locality LongContextPrice ModelCard ModelProfile ObserverSpec Price RouterSpec TokenizerSpec",
     "templates": "ChatTemplateEngine TemplateFormat",
     "tokens": "Exactness TokenCount",
 }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from andon.specs import (
         BackendSpec,
+        BatchEngineSpec,
         ChatTemplateSpec,
         CommandSpec,
         LedgerSpec,
@@ -163,4 +164,14 @@ def andon_register_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-bo
     Called once, when the plugin is loaded, and only by the command line.
 
     :return: one record for each command.
+    """
+
+
+@hookspec
+def andon_register_batch_engines() -> Iterable[BatchEngineSpec]:  # type: ignore[empty-body]
+    """Offer engines that ask the requests of a batch, on many machines say.
+
+    Called once, when the plugin is loaded.
+
+    :return: one record for each engine.
     """

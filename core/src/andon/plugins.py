@@ -31,6 +31,7 @@ from andon.errors import (
 from andon.selection import ServingBackend
 from andon.specs import (
     BackendSpec,
+    BatchEngineSpec,
     ChatTemplateSpec,
     CommandSpec,
     LedgerSpec,
@@ -57,6 +58,7 @@ _REGISTER_HOOKS: Mapping[str, str] = {
     "andon_register_routers": "name",
     "andon_register_observers": "name",
     "andon_register_commands": "name",
+    "andon_register_batch_engines": "name",
 }
 
 #: The modules of andon's own observers, by the name that settings give them.
@@ -202,6 +204,11 @@ class Plugins:
     def router(self, name: str) -> RouterSpec | None:
         """Return the routing strategy called ``name``, or None."""
         spec: RouterSpec | None = self._named("andon_register_routers", name)
+        return spec
+
+    def batch_engine(self, name: str) -> BatchEngineSpec | None:
+        """Return the batch engine called ``name``, or None."""
+        spec: BatchEngineSpec | None = self._named("andon_register_batch_engines", name)
         return spec
 
     def commands(self) -> dict[str, CommandSpec]:

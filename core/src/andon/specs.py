@@ -16,6 +16,7 @@ from andon.chat import Sampling
 
 if TYPE_CHECKING:
     from andon.backends import Backend
+    from andon.batch import BatchEngine
     from andon.budget.ledger import Ledger
     from andon.context.counting import CountTools
     from andon.events import Event
@@ -241,6 +242,18 @@ class CommandSpec:
     name: str
     summary: str
     run: Callable[[Sequence[str]], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEngineSpec:
+    """What asks the requests of a batch.
+
+    :param name: the word after ``--engine``.
+    :param create: makes the engine; called once a batch.
+    """
+
+    name: str
+    create: Callable[[], BatchEngine]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,9 @@ class PromptBuilder:
                 request.messages, continue_final_message=continued, tools=request.tools
             )
         except UnsupportedRoleError as error:
-            raise UnsupportedParameterError(f"{error}; leave the tools out") from error
+            raise UnsupportedParameterError(
+                f"{error}; leave the tools out", parameter="tools"
+            ) from error
 
 
 def tools_used(request: ChatRequest) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from andon.client import Client
+    from andon.client import AsyncClient, Client
     from andon.settings import Settings
     from andon.specs import CommandSpec
 
@@ -30,21 +30,37 @@ class App:
 
         :param privacy: the privacy tier; None takes the one of the settings.
         """
-        from andon.budget.sqlite import default_url
         from andon.client import Client
 
-        settings, ledger = self.settings(), None
-        if self.discover:
-            # Each command is a process of its own: in memory, a budget would begin anew with each.
-            ledger = settings.ledger or default_url(os.environ)
-        return Client(
-            privacy=privacy,
-            settings=settings,
-            ledger=ledger,
-            discover=self.discover,
-            plugins=self.plugins,
-            environment=self.environment(),
-        )
+        return Client(settings=self.settings_of_clients(privacy), **self._arguments())
+
+    def async_client(self, privacy: str | None = None) -> AsyncClient:
+        """Make a client for asyncio; see :meth:`client`."""
+        from andon.client import AsyncClient
+
+        return AsyncClient(settings=self.settings_of_clients(privacy), **self._arguments())
+
+    def settings_of_clients(self, privacy: str | None = None) -> Settings:
+        """Return the settings that clients are made with, the ledger among them.
+
+        :param privacy: the privacy tier; None takes the one of the settings.
+        """
+        from andon.settings import override
+
+        settings = override(self.settings(), privacy=privacy)
+        if not self.discover:
+            return settings
+        from andon.budget.sqlite import default_url
+
+        # Each command is a process of its own: in memory, a budget would begin anew with each.
+        return replace(settings, ledger=settings.ledger or default_url(os.environ))
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "discover": self.discover,
+            "plugins": self.plugins,
+            "environment": self.environment(),
+        }
 
     def environment(self) -> Mapping[str, str] | None:
         """Return what backends find their keys in: variables, and behind them the keyring."""

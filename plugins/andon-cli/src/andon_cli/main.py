@@ -25,6 +25,7 @@ COMMANDS = {
     "chat": "Chat with a model, or ask it one question.",
     "ask": "Ask a model one question, about a piped text if there is one.",
     "complete": "Let a model continue a raw text.",
+    "batch": "Answer a file of requests, and go on where it was stopped.",
     "models": "List the models that can be asked for by name.",
     "backends": "List the installed backends.",
     "plugins": "List the installed plugins and what is wrong with them.",

@@ -100,7 +100,8 @@ class LiveMarkdown:
         self._shown: list[str] = []
         #: Lines of the last block that have left the screen and can no longer be changed.
         self._gone = 0
-        self._first = True
+        #: Whether a blank line is due before the next block, and whether the last one had one.
+        self._gap = self._had_gap = False
 
     def add(self, text: str) -> None:
         """Take a piece; :meth:`paint` shows it."""
@@ -124,12 +125,20 @@ class LiveMarkdown:
 
     def _show(self, block: str) -> None:
         lines = _rendered(block)
-        if not lines:
+        if not lines and not self._gone:
+            self._take_back()
             return
-        if not self._first and not self._shown and not self._gone:
-            self._out.write("\n")
-        self._first = False
+        if not self._shown and not self._gone:
+            self._out.write("\n" if self._gap else "")
+            self._gap, self._had_gap = False, self._gap
         self._replace(lines[self._gone :])
+
+    def _take_back(self) -> None:
+        """Show nothing of the last block: what it began with has turned out to be a mark."""
+        if self._shown:
+            up = len(self._shown) - 1 + self._had_gap
+            self._out.write("\r" + (f"\x1b[{up}A" if up else "") + "\x1b[J")
+            self._shown, self._gap = [], self._had_gap
 
     def _replace(self, lines: list[str]) -> None:
         """Put other lines in the place of those that are shown."""
@@ -149,6 +158,7 @@ class LiveMarkdown:
         """Leave the last block as it is; another one begins below."""
         if self._shown:
             self._out.write("\n")
+        self._gap = self._gap or bool(self._shown or self._gone)
         self._shown, self._gone = [], 0
 
 

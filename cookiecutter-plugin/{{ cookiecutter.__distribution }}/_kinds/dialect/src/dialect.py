@@ -142,7 +142,7 @@ def _read(data: bytes | str, headers: Mapping[str, str], whole: bool = False) ->
         if not isinstance(text, str):
             raise TypeError("a text is a text")
         end = body["end"] if whole else body.get("end")
-        usage = Usage(*map(int, body["tokens"])) if end is not None else None
+        usage = _usage(body["tokens"]) if end is not None else None
         reason = None if end is None else ENDS[end]
     except SHAPES as error:
         raise malformed("answer", data) from error
@@ -153,6 +153,11 @@ def _read(data: bytes | str, headers: Mapping[str, str], whole: bool = False) ->
         usage=usage,
         request_id=request_id(headers),
     )
+
+
+def _usage(tokens: Sequence[int]) -> Usage:
+    given, made = tokens
+    return Usage(int(given), int(made))
 
 
 def _error(told: Any, status: int | None, headers: Mapping[str, str]) -> BackendError:

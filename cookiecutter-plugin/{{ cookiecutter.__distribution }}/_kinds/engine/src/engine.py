@@ -6,6 +6,7 @@ to; so it continues what was begun.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from andon.backends.engine import GenerateOptions
 from andon.templates import Segment
 
 from {{ cookiecutter.__package }} import CONTEXT_WINDOW, CONTROL_TOKENS
+
+#: As a fast engine takes.
+SECONDS_A_TOKEN = 0.001
 
 
 class RecitingEngine:
@@ -52,6 +56,8 @@ class RecitingEngine:
         for place in range(said, min(len(self._line), said + options.max_tokens)):
             if options.cancelled():
                 return
+            # Here a model computes, while other threads go on.
+            time.sleep(SECONDS_A_TOKEN)
             yield self._line[place : place + 1]
 
     def close(self) -> None:

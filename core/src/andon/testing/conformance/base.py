@@ -22,7 +22,7 @@ class Conformance:
     """The facts of a backend, which a subclass gives."""
 
     #: The plugin: a module or an object with andon's hooks.
-    plugin: ClassVar[object]
+    plugin: object  # no ClassVar: to mypy, a subclass could then assign no module
     #: Other plugins that it needs, one that brings a model, say.
     companions: ClassVar[Sequence[object]] = ()
     #: The backend's name.

@@ -51,7 +51,7 @@ class PriceConformance:
     """
 
     #: The plugin: a module or an object with andon's hooks.
-    plugin: ClassVar[object]
+    plugin: object  # no ClassVar: to mypy, a subclass could then assign no module
     #: Backends, each with a model whose price is known.
     known: ClassVar[Sequence[tuple[str, str]]] = ()
 

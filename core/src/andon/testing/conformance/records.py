@@ -20,6 +20,7 @@ REGISTERS: Mapping[str, tuple[type[Any], str]] = {
     "andon_register_routers": (specs.RouterSpec, "name"),
     "andon_register_observers": (specs.ObserverSpec, "name"),
     "andon_register_commands": (specs.CommandSpec, "name"),
+    "andon_register_batch_engines": (specs.BatchEngineSpec, "name"),
 }
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class RecordConformance(Generic[T]):
     """The facts of one record, which a subclass gives."""
 
     #: The plugin: a module or an object with andon's hooks.
-    plugin: ClassVar[object]
+    plugin: object  # no ClassVar: to mypy, a subclass could then assign no module
     #: The record's name; None takes the only one.
     name: ClassVar[str | None] = None
     #: The hook that registers it.

@@ -1,0 +1,404 @@
+"""A batch in this process: what is asked, what is written, and what stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from andon import (
+    AsyncClient,
+    AuthenticationError,
+    BadRequestError,
+    ChatDelta,
+    ChatRequest,
+    ConfigurationError,
+    DailyBudgetExceeded,
+    InvalidRequestError,
+    Locality,
+    Price,
+    PrivacyViolation,
+    RoutingError,
+    ServerError,
+)
+from andon.batch import (
+    AnswerFile,
+    BatchAnswer,
+    BatchJob,
+    BatchProgress,
+    BatchReport,
+    run_batch,
+)
+from andon.batch import journal as journal_module
+from andon.settings import Settings
+from andon.testing import ScriptedBackend, plugin_with
+
+DOLLAR = Price(input=Decimal(1_000_000), output=Decimal(1_000_000))  # one dollar a token
+
+
+@dataclass(slots=True)
+class Echo(ScriptedBackend):
+    """Says what it is asked; fails where it is told to."""
+
+    most: int = 0
+    now: int = 0
+
+    async def astream(
+        self, request: ChatRequest, timeout: float | None
+    ) -> AsyncIterator[ChatDelta]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(0)
+            text = request.messages[-1].text
+            self.requests.append(request)
+            if text.startswith("bad"):
+                raise BadRequestError("no", status=400, code="bad", request_id="req-9")
+            async for delta in ScriptedBackend(script=[text]).astream(request, timeout):
+                yield delta
+        finally:
+            self.now -= 1
+
+
+class Place:
+    """A folder with a batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.requests = folder / "requests.jsonl"
+        self.answers = folder / "answers.jsonl"
+
+    def write(self, *texts: str, model: str = "one:m", **more: Any) -> None:
+        lines = [
+            json.dumps(
+                {
+                    "custom_id": f"r{number}",
+                    "method": "POST",
+                    "url": "/v1/chat/completions",
+                    "body": {
+                        "model": model,
+                        "messages": [{"role": "user", "content": text}],
+                        "max_tokens": 5,
+                        **more,
+                    },
+                }
+            )
+            for number, text in enumerate(texts)
+        ]
+        self.requests.write_text("\n".join(lines) + "\n")
+
+    def run(self, *plugins: Any, **options: Any) -> BatchReport:
+        arguments = {k: v for k, v in options.items() if k in {"retry_errors", "on_progress"}}
+        mine = {k: v for k, v in options.items() if k in {"models", "concurrency"}}
+        client = {k: v for k, v in options.items() if k not in {*arguments, *mine}}
+
+        def make_client() -> AsyncClient:
+            return AsyncClient(discover=False, plugins=plugins, **client)
+
+        job = BatchJob(make_client=make_client, settings=Settings(), **mine)
+        return run_batch(self.requests, self.answers, job, **arguments)
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        lines = [json.loads(line) for line in self.answers.read_text().splitlines()]
+        records = {record["custom_id"]: record for record in lines}
+        assert len(records) == len(lines), "a request is answered twice"
+        return records
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {
+            name: record["response"]["body"]["choices"][0]["message"]["content"]
+            for name, record in self.records.items()
+            if record["error"] is None
+        }
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+# -- Answers ---------------------------------------------------------------------------------------
+
+
+def test_every_request_is_answered_in_openais_format(place: Place) -> None:
+    place.write("hello", "there")
+    told: list[BatchProgress] = []
+    report = place.run(plugin_with(one=Echo()), on_progress=told.append)
+    assert (report.total, report.done, report.failed, report.stopped) == (2, 2, 0, None)
+    assert place.texts == {"r0": "hello", "r1": "there"}
+    record = place.records["r0"]
+    assert record.keys() == {"id", "custom_id", "response", "error"}
+    assert record["response"]["status_code"] == 200
+    assert record["response"]["body"]["object"] == "chat.completion"
+    assert record["error"] is None
+    assert (told[0].done, told[-1].done) == (0, 2)
+
+
+def test_openais_own_types_read_the_answers(place: Place) -> None:
+    types = pytest.importorskip("openai.types.chat")
+    place.write("hello")
+    place.run(plugin_with(one=Echo()))
+    body = place.records["r0"]["response"]["body"]
+    assert types.ChatCompletion.model_validate(body).choices[0].message.content == "hello"
+
+
+def test_what_went_wrong_stands_in_its_line(place: Place) -> None:
+    place.write("hello", "bad one", "there")
+    report = place.run(plugin_with(one=Echo()))
+    assert (report.done, report.failed, report.stopped) == (3, 1, None)
+    record = place.records["r1"]
+    assert record["error"] == {"code": "bad", "message": "no"}
+    assert record["response"]["request_id"] == "req-9"
+    assert record["response"]["body"]["error"]["code"] == "bad"
+    assert place.texts == {"r0": "hello", "r2": "there"}
+
+
+def test_errors_are_asked_again_where_that_is_wanted(place: Place) -> None:
+    place.write("hello", "bad one", "there")
+    echo = Echo()
+    place.run(plugin_with(one=echo))
+    assert place.run(plugin_with(one=echo)).failed == 1
+    assert len(echo.requests) == 3
+    sound = ScriptedBackend(["good"])
+    report = place.run(plugin_with(one=sound), retry_errors=True)
+    assert (report.earlier, report.done, report.failed) == (2, 3, 0)
+    assert len(sound.requests) == 1
+    assert place.texts == {"r0": "hello", "r1": "good", "r2": "there"}
+    assert sorted(path.name for path in place.answers.parent.iterdir()) == [
+        "answers.jsonl", "requests.jsonl",
+    ]  # fmt: skip
+
+
+def test_no_more_are_under_way_than_allowed(place: Place) -> None:
+    place.write(*map(str, range(40)))
+    echo = Echo()
+    place.run(plugin_with(one=echo), concurrency=3)
+    assert 1 < echo.most <= 3 and len(place.texts) == 40
+
+
+def test_other_models_answer_in_the_place_of_the_files_own(place: Place) -> None:
+    place.write("hello", model="gpt-5")
+    with pytest.raises(InvalidRequestError, match="gpt-5"):
+        place.run(plugin_with(one=Echo()))
+    down = ScriptedBackend([ServerError("down")])
+    place.run(plugin_with(one=Echo(), down=down), models=("down:a", "one:b"))
+    assert place.records["r0"]["response"]["body"]["model"] == "one:b"
+
+
+def test_a_surrogate_from_a_model_is_written(place: Place) -> None:
+    place.write("hello")
+    place.run(plugin_with(one=ScriptedBackend(["half a pair \ud83d"])))
+    assert place.texts["r0"] == "half a pair \ud83d"
+
+
+# -- Mistakes ----------------------------------------------------------------------------------------
+
+
+def _line(custom_id: Any = "a", body: Any = None, **more: Any) -> str:
+    body = {"model": "one:m", "messages": [{"role": "user", "content": "x"}]} | (body or {})
+    return json.dumps({"custom_id": custom_id, "body": body} | more)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "has no requests"),
+        ("{", "line 1: this is no JSON"),
+        ("[]", "line 1: a request is an object"),
+        (_line(custom_id=""), "line 1: a request is an object"),
+        (_line() + "\n" + _line(), "'a': two requests have this custom_id"),
+        (_line(url="/v1/embeddings"), "not POST /v1/embeddings"),
+        (_line(method="GET"), "not GET"),
+        (_line(body={"stream": True}), "does not stream"),
+        (_line(body={"n": 2}), "andon has no option for 'n'"),
+        (_line(body={"messages": []}), "'messages' must be a list"),
+        (_line(body={"model": "gpt"}), "'a'.*gpt"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_sent(place: Place, text: str, told: str) -> None:
+    echo = Echo()
+    good = _line(custom_id="good") + "\n" if text.startswith('{"') else ""
+    place.requests.write_text(text + "\n" + good)
+    with pytest.raises(InvalidRequestError, match=told):
+        place.run(plugin_with(one=echo))
+    assert not echo.requests and not place.answers.exists()
+
+
+def test_the_answers_of_another_batch_are_left_alone(place: Place) -> None:
+    place.write("hello")
+    place.run(plugin_with(one=Echo()))
+    before = place.answers.read_bytes()
+    place.requests.write_text(_line(custom_id="other"))
+    with pytest.raises(InvalidRequestError, match="no request is called 'r0'"):
+        place.run(plugin_with(one=Echo()))
+    place.answers.write_text("notes\nof mine\n")
+    with pytest.raises(InvalidRequestError, match="no answer of a batch"):
+        place.run(plugin_with(one=Echo()))
+    assert place.answers.read_text() == "notes\nof mine\n"
+    assert before
+
+
+def test_one_process_at_a_time(place: Place) -> None:
+    with (
+        AnswerFile(place.answers, {"a"}),
+        pytest.raises(InvalidRequestError, match="another process"),
+    ):
+        AnswerFile(place.answers, {"a"})
+    AnswerFile(place.answers, {"a"}).close()
+
+
+# -- What stops a batch ------------------------------------------------------------------------------
+
+
+def test_a_budget_stops_it_and_it_goes_on_later(place: Place, tmp_path: Path) -> None:
+    place.write(*["hi"] * 6)
+    ledger = f"sqlite:///{tmp_path}/spend.db"
+    far = plugin_with(locality=Locality.PUBLIC, one=Echo())
+    options: dict[str, Any] = {"prices": {"one:m": DOLLAR}, "ledger": ledger, "concurrency": 2}
+    report = place.run(far, daily_budget_usd=12, **options)
+    assert isinstance(report.stopped, DailyBudgetExceeded)
+    assert 0 < report.done < 6 and report.failed == 0
+    assert report.cost_usd == 2 * report.done
+    # What was refused is not answered: it is asked when there is money again.
+    report = place.run(far, daily_budget_usd=1000, **options)
+    assert (report.done, report.stopped) == (6, None)
+    assert len(place.texts) == 6
+
+
+def test_a_request_that_alone_is_too_expensive_is_an_error_of_its_own(place: Place) -> None:
+    place.write("hi", "hi")
+    far = plugin_with(locality=Locality.PUBLIC, one=Echo())
+    report = place.run(far, prices={"one:m": DOLLAR}, max_request_cost_usd=1)
+    assert (report.done, report.failed, report.stopped) == (2, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "kind"),
+    [
+        (ScriptedBackend([AuthenticationError("wrong key")]), {}, AuthenticationError),
+        (ScriptedBackend(), {"privacy": "sovereign"}, PrivacyViolation),
+        (ScriptedBackend(), {"models": ("nobody:m",)}, ConfigurationError),
+    ],
+)
+def test_what_befalls_every_request_stops_the_batch(
+    place: Place, backend: Any, options: Any, kind: Any
+) -> None:
+    place.write(*["hi"] * 20)
+    far = plugin_with(locality=Locality.PUBLIC, one=backend)
+    report = place.run(
+        far, prices={"one:m": Price(input=Decimal(0), output=Decimal(0))}, concurrency=2, **options
+    )
+    assert isinstance(report.stopped, kind)
+    assert report.done == 0 and len(backend.requests) <= 2
+
+
+def test_all_models_of_several_are_out_of_budget(place: Place) -> None:
+    place.write("hi", model="one:m")
+    far = plugin_with(locality=Locality.PUBLIC, one=Echo(), two=Echo())
+    report = place.run(
+        far, prices={"one:m": DOLLAR, "two:m": DOLLAR}, daily_budget_usd=1,
+        models=("one:m", "two:m"),
+    )  # fmt: skip
+    assert isinstance(report.stopped, DailyBudgetExceeded)
+
+
+def test_nobody_answering_is_no_reason_to_stop(place: Place) -> None:
+    place.write("hi", "hi")
+    one, two = (ScriptedBackend([ServerError("down")]) for _ in range(2))
+    report = place.run(plugin_with(one=one, two=two), models=("one:m", "two:m"))
+    assert (report.failed, report.stopped) == (2, None)
+    assert place.records["r0"]["error"]["code"] == RoutingError.__name__
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")])
+def test_what_was_answered_is_kept_whatever_ends_the_batch(
+    place: Place, error: BaseException
+) -> None:
+    class Ends(Echo):
+        async def astream(
+            self, request: ChatRequest, timeout: float | None
+        ) -> AsyncIterator[ChatDelta]:
+            if request.messages[-1].text == "end":
+                raise error
+            async for delta in Echo.astream(self, request, timeout):
+                yield delta
+
+    place.write("a", "b", "c", "d", "end", "f")
+    with pytest.raises(type(error)):
+        place.run(plugin_with(one=Ends()), concurrency=1)
+    assert place.texts.keys() == {"r0", "r1", "r2", "r3"}
+    place.run(plugin_with(one=Echo()))
+    assert len(place.texts) == 6
+
+
+def test_a_full_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a line is taken back, and the batch ends."""
+    write, left = os.write, [500]
+
+    def full(file: int, data: Any) -> int:
+        if left[0] <= 0:
+            raise OSError(28, "No space left on device")
+        part = write(file, data[: left[0]])
+        left[0] -= part
+        return part
+
+    place.write(*map(str, range(10)))
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module.os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            place.run(plugin_with(one=Echo()), concurrency=1)
+    assert len(place.texts) == len(place.answers.read_text().splitlines()) < 10
+    place.run(plugin_with(one=Echo()))
+    assert len(place.texts) == 10
+
+
+# -- A half-written file -----------------------------------------------------------------------------
+
+
+def _answers(count: int) -> list[BatchAnswer]:
+    return [
+        BatchAnswer(
+            f"r{number}",
+            json.dumps(
+                {
+                    "custom_id": f"r{number}",
+                    "response": {"text": "é\u2028" * number},
+                    "error": None,
+                },
+                ensure_ascii=number % 2 == 0,
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(cut=st.integers(0, 400), junk=st.sampled_from([b"", b"\x00\x00", b"{"]))
+def test_a_last_line_that_was_half_written(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
+) -> None:
+    """Wherever writing ended, what was written whole is kept, and the rest can be written."""
+    path = tmp_path_factory.mktemp("batch") / "answers.jsonl"
+    answers = _answers(6)
+    names = {answer.custom_id for answer in answers}
+    with AnswerFile(path, names) as file:
+        file.append(answers)
+    whole = path.read_bytes()
+    torn = whole[:cut]
+    path.write_bytes(torn + junk)
+    with AnswerFile(path, names) as file:
+        kept = set(file.done)
+        assert len(kept) >= torn.count(b"\n")
+        file.append([answer for answer in answers if answer.custom_id not in kept])
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert sorted(lines) == sorted(whole.splitlines(keepends=True))
