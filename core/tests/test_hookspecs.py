@@ -28,6 +28,7 @@ from andon import (
     UnsupportedParameterError,
     hookimpl,
     hookspecs,
+    testing,
 )
 from andon.batch import LocalEngine
 from andon.budget import MemoryLedger
@@ -39,7 +40,15 @@ HOOKS = {
     for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
     if name.startswith("andon_")
 }
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "hooks.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reference" / "hooks.md"
+LIFE = DOCS / "plugins" / "life-of-a-request.md"
+TEMPLATE = Path(__file__).parents[2] / "cookiecutter-plugin"
+#: Hooks of which the template for plugins shows no example, each with its reason.
+NO_EXAMPLE = {
+    "andon_model_profile": "andon's own table of profiles says what most models accept",
+    "andon_register_batch_engines": "andon-ray is the example; few will write another",
+}
 
 
 def _plugin(**hooks: Callable[..., Any]) -> ModuleType:
@@ -59,6 +68,40 @@ def test_every_hook_is_documented_with_its_arguments() -> None:
     )
     documented = {name: [a for a in arguments.split(", ") if a] for name, arguments in headings}
     assert documented == HOOKS
+
+
+def _section(hook: str) -> str:
+    text = PAGE.read_text(encoding="utf-8")
+    return text.partition(f"## `{hook}(")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_says_when_by_whom_and_what_stays(hook: str) -> None:
+    labels = re.findall(r"^- \*\*([\w ]+):\*\* \S", _section(hook), re.MULTILINE)
+    assert labels == ["When", "By whom", "Promise", "Held to it by"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_held_to_its_contract_by_a_kit(hook: str) -> None:
+    [line] = re.findall(r"^- \*\*Held to it by:\*\* (.+)$", _section(hook), re.MULTILINE)
+    kits = re.findall(r"`(\w+)`", line)
+    assert kits
+    for kit in kits:
+        tests = [name for name in dir(getattr(testing, kit)) if name.startswith("test_")]
+        assert tests or kit == "LedgerMachine"
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_its_place_in_the_life_of_a_request(hook: str) -> None:
+    drawing = LIFE.read_text(encoding="utf-8").partition("```text")[2].partition("```")[0]
+    assert drawing.count(f"{hook} ") == 1
+
+
+@pytest.mark.skipif(not TEMPLATE.is_dir(), reason="an archive of the core has no template")
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook not in NO_EXAMPLE])
+def test_the_template_shows_every_hook(hook: str) -> None:
+    sources = [path.read_text(encoding="utf-8") for path in TEMPLATE.glob("*/_kinds/*/src/*.py")]
+    assert any(f"@hookimpl\ndef {hook}(" in source for source in sources)
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -182,7 +182,7 @@ class SwallowsErrors(Wrapped):
 class KeepsEverything(Wrapped):
     def __init__(self, inner: StreamDecoder) -> None:
         super().__init__(inner)
-        inner._sse._limit = 10**12  # type: ignore[attr-defined]
+        inner._splitter._limit = 10**12  # type: ignore[attr-defined]
 
 
 class SharesDecoder(Sound):

@@ -31,7 +31,7 @@ CASES = [
 
 
 #: Quick ones, whose tests are run together.
-FAULTS = {file: _load(file).FAULTS for file in ("faulty_parts", "faulty_plugins")}
+FAULTS = {file: _load(file).FAULTS for file in ("faulty_parts", "faulty_flow", "faulty_plugins")}
 QUICK = [
     pytest.param(file, fault, id=f"{file}-{fault.name}")
     for file, faults in FAULTS.items()

@@ -266,6 +266,13 @@ def test_thoughts_are_shown_apart(terminal: Any) -> None:
     assert chat.ends() == 0
 
 
+def test_thoughts_between_texts_leave_both_whole(terminal: Any) -> None:
+    chat = terminal("chat", "stub:afterthoughts", "x")
+    assert chat.ends() == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", chat.child.before.replace("\r\n", "\n"))
+    assert shown.endswith("hmm\n\none\n\nwell\n\ntwo\n\nso\n\nthree\n")
+
+
 def test_no_colour_is_respected(terminal: Any) -> None:
     for arguments in (
         ["models"],

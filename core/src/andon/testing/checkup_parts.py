@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +14,7 @@ from andon.backends import Backend
 from andon.backends.http_backend import HTTPBackend
 from andon.errors import AndonError, ConfigurationError, MissingKeyError
 from andon.plugins import Plugins
-from andon.specs import BackendContext, BackendSpec, LedgerSpec, ModelCard, RouterSpec
+from andon.specs import BackendContext, BackendSpec, LedgerSpec, Locality, ModelCard, RouterSpec
 from andon.testing import (
     ALL,
     BackendConformance,
@@ -145,18 +146,23 @@ def _priced(checkup: Checkup, backend: str, model: str) -> bool:
 
 
 def _backend(checkup: Checkup, record: BackendSpec, offer: str) -> Held:
-    settings = {"base_url": _NOWHERE, "api_key": _KEY, **checkup.wishes.settings}
-    try:
-        made = record.create(BackendContext(options=settings, no_relay=False))
-    except ConfigurationError:
-        # What is no server takes no address.
-        made = record.create(_context(checkup))
+    made = _made(checkup, record)
     try:
         if isinstance(made, HTTPBackend):
             return _served(checkup, record, made, offer)
         return _within(checkup, record, made, offer)
     finally:
         made.close()
+
+
+def _made(checkup: Checkup, record: BackendSpec) -> Backend:
+    """Return a backend to look at; one with two faces is itself where it needs no server."""
+    settings = {"base_url": _NOWHERE, "api_key": _KEY, **checkup.wishes.settings}
+    if record.locality is not Locality.IN_PROCESS:
+        with suppress(ConfigurationError):
+            return record.create(BackendContext(options=settings, no_relay=False))
+    # What is no server takes no address.
+    return record.create(_context(checkup))
 
 
 def _served(checkup: Checkup, record: BackendSpec, made: HTTPBackend, offer: str) -> Held:

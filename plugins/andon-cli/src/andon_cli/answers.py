@@ -130,6 +130,7 @@ class AnswerWriter:
             self.failovers.append(delta.failover)
         if delta.reasoning and self._terminal:
             self._clear()
+            self._pause()
             self._thinking = True
             self._write(style(safe(delta.reasoning), self._out, dim=True))
         if delta.text:
@@ -155,6 +156,13 @@ class AnswerWriter:
             self._markdown.end()
         elif self._thinking or (self.text and not self.text.endswith("\n")):
             self._write("\n")
+
+    def _pause(self) -> None:
+        """Leave the text so far as it is, since something else is written below it."""
+        if self._markdown is not None and self.text and not self._thinking:
+            self._markdown.end()
+            self._write("\n")
+            self._markdown = type(self._markdown)(self._out)
 
     def _clear(self) -> None:
         if self._waiting:

@@ -23,7 +23,7 @@ from andon_cli.conversation import BROKEN_OFF, STOPPED, Conversation
 from andon_cli.failures import note, report
 from andon_cli.line_editor import LineEditor, history_file
 from andon_cli.money import usd
-from andon_cli.terminal import style, width
+from andon_cli.terminal import style, width, wrapped
 
 if TYPE_CHECKING:
     from andon.client import Client
@@ -225,7 +225,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _say(text: str) -> None:
-    click.echo(_dim(f"[{text}]"))
+    click.echo(_dim(wrapped(f"[{text}]", sys.stdout)))
 
 
 def _dim(text: str) -> str:

@@ -15,7 +15,6 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.markdown import CodeBlock, Heading, Markdown, MarkdownElement
 from rich.syntax import Syntax
-from rich.text import Text
 from rich.theme import Theme
 
 from andon_cli.terminal import width
@@ -205,8 +204,7 @@ def _rendered(block: str) -> list[str]:
         legacy_windows=False,
     )
     with console.capture() as captured:
-        # A definition of a link renders as nothing, and would be lost.
-        console.print(_Markdown(block) if tokens else Text(block))
+        console.print(_Markdown(block))
     lines = [_TRAILING.sub(r"\1", line) for line in captured.get().split("\n")]
     written = [number for number, line in enumerate(lines) if _STYLE.sub("", line).strip()]
     return lines[written[0] : written[-1] + 1] if written else []
@@ -214,4 +212,5 @@ def _rendered(block: str) -> list[str]:
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt().enable(["strikethrough", "table"])
-    return parser.disable(["html_block", "html_inline", "autolink"])
+    # References may be defined after they were shown, and a definition itself would be lost.
+    return parser.disable(["html_block", "html_inline", "autolink", "reference"])

@@ -18,6 +18,12 @@ raw_option = click.option(
     "--raw", is_flag=True, help="Show Markdown as it came, on a terminal too."
 )
 
+privacy_option = click.option(
+    "--privacy",
+    type=click.Choice([tier.value for tier in PrivacyTier]),
+    help="Where the data may go: sovereign keeps it on this machine.",
+)
+
 _REQUEST = (
     click.option(
         "--max-tokens", type=click.IntRange(min=1), help="Most tokens that an answer may have."
@@ -28,11 +34,7 @@ _REQUEST = (
         help="0 always takes the most likely token.",
     ),
     click.option("--seed", type=int, help="Makes the choice of tokens repeatable."),
-    click.option(
-        "--privacy",
-        type=click.Choice([tier.value for tier in PrivacyTier]),
-        help="Where the data may go: sovereign keeps it on this machine.",
-    ),
+    privacy_option,
 )
 
 

@@ -83,6 +83,11 @@ class StubBackend:
         yield ChatDelta(reasoning="hmm")
         yield ChatDelta(text="aha")
 
+    def _afterthoughts(self, request: ChatRequest, text: str) -> Iterator[ChatDelta]:
+        for thought, words in (("hmm", "**one** "), ("well", "two"), ("so", "three")):
+            yield ChatDelta(reasoning=thought)
+            yield ChatDelta(text=words)
+
     def _hostile(self, request: ChatRequest, text: str) -> Iterator[ChatDelta]:
         yield ChatDelta(text="\x1b]0;owned\x07done")
 

@@ -57,5 +57,5 @@ def path_in(url: str) -> Path:
     parts = urlsplit(url)
     path = unquote(parts.path).removeprefix("/")
     if parts.netloc or not path:
-        raise SettingsError(f"a ledger is {{ cookiecutter.name }}:///FILE, and not {url!r}")
+        raise SettingsError(f"a ledger is {parts.scheme}:///FILE, and not {url!r}")
     return Path(path)

@@ -83,7 +83,7 @@ class TemplateConformance(RecordConformance[ChatTemplateSpec]):
         text = self._rendered(spec, chat)
         if text is None:
             check(chat != CHATS["a question"], "it cannot even express a question", RENDER)
-            pytest.skip(f"{spec.name!r} has no place for this")
+            return
         place = 0
         for message in chat:
             said, anywhere = message.text.strip(), message.role is Role.SYSTEM
@@ -107,7 +107,7 @@ class TemplateConformance(RecordConformance[ChatTemplateSpec]):
         bare, opened = self._rendered(spec, chat, False), self._rendered(spec, chat, True)
         if bare is None or opened is None:
             check(bare is opened, "it refuses a chat only with or without it", GENERATION_PROMPT)
-            pytest.skip(f"{spec.name!r} has no place for this")
+            return
         same = "".join(takewhile(bool, (a * (a == b) for a, b in zip(bare, opened, strict=False))))
         fact = f"with it the prompt is\n    {opened!r}\nand without it\n    {bare!r}"
         check(chat[-1].text.strip() in same, fact, GENERATION_PROMPT)
