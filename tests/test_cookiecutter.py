@@ -10,10 +10,12 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,25 +83,28 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def wheels(
+def own_wheels(
     folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    destination = tmp_path_factory.mktemp("wheels")
+    destination = tmp_path_factory.mktemp("own-wheels")
     return {kind: build(folder, destination) for kind, folder in folders.items()}
 
 
 @pytest.fixture(scope="module")
-def python(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(
+    wheels: Mapping[str, Path],
+    own_wheels: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """Return the interpreter of an environment with all of them in it."""
     folder = tmp_path_factory.mktemp("environment")
-    core = build(ROOT / "core", folder)
     uv = [sys.executable, "-m", "uv"]
     done(*uv, "venv", "--quiet", "--python", sys.executable, folder / "venv", cwd=folder)
     scripts = "Scripts" if sys.platform == "win32" else "bin"
     python = folder / "venv" / scripts / "python"
     install = [*uv, "pip", "install", "--quiet", "--python", python]
-    done(*install, f"{core}[http]", *NEEDS, cwd=folder)
-    done(*install, "--no-deps", *wheels.values(), cwd=folder)
+    done(*install, f"{wheels['andon']}[http]", *NEEDS, cwd=folder)
+    done(*install, "--no-deps", *own_wheels.values(), cwd=folder)
     return python
 
 
@@ -217,9 +222,9 @@ def test_mypy_has_nothing_to_say(folders: dict[str, Path], python: Path, tmp_pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_wheel_holds_the_package(wheels: dict[str, Path], kind: str) -> None:
+def test_a_wheel_holds_the_package(own_wheels: dict[str, Path], kind: str) -> None:
     package = f"andon_acme_{kind}"
-    with zipfile.ZipFile(wheels[kind]) as archive:
+    with zipfile.ZipFile(own_wheels[kind]) as archive:
         names = archive.namelist()
     tops = {name.partition("/")[0] for name in names}
     assert tops == {package, f"{package}-0.1.0.dist-info"}
@@ -254,8 +259,6 @@ def test_its_own_tests_pass(folders: dict[str, Path], python: Path, kind: str) -
 
 def test_a_fault_is_caught(folders: dict[str, Path], python: Path, tmp_path: Path) -> None:
     """Tests that pass on anything would be worth nothing."""
-    import shutil
-
     folder = shutil.copytree(folders["backend"], tmp_path / "faulty")
     module = folder / "src" / "andon_acme_backend" / "__init__.py"
     text = module.read_text(encoding="utf-8")
@@ -266,3 +269,24 @@ def test_a_fault_is_caught(folders: dict[str, Path], python: Path, tmp_path: Pat
     )  # fmt: skip
     assert ended.returncode == 1, ended.stdout
     assert "The contract, andon." in ended.stdout
+
+
+def test_an_author_from_nothing(
+    wheels: Mapping[str, Path], environment: Any, tmp_path: Path
+) -> None:
+    """Bake a plugin, install it beside andon, run its tests, and have it checked."""
+    assert bake(tmp_path, kind="tokenizer", name="mine").returncode == 0
+    folder = tmp_path / "andon-mine"
+    environment.install(wheels["andon"], wheels["andon-cli"], build(folder, tmp_path), *NEEDS)
+    assert "tokenizer mine" in environment.script("andon", "plugins")
+    report = environment.script("andon", "plugins", "check", "mine", str(folder / "tests"))
+    rows = [line.split(" | ") for line in report.splitlines() if line.startswith("| ")]
+    assert [(row[0], row[3].removesuffix(" |")) for row in rows[2:]] == [
+        ("| plugin mine", "0"), ("| tokenizer mine", "0"), ("| tests of its own", "0")
+    ]  # fmt: skip
+    code = (
+        "import andon\n"
+        "manager = andon.ContextManager.for_model('acme:mine-7b')\n"
+        "print(manager.counter.count([andon.ChatMessage.user('Hi')], ()).method)"
+    )
+    assert "mine" in environment.python(code)
