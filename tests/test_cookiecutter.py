@@ -128,6 +128,9 @@ def test_six_questions_are_asked_and_each_is_explained() -> None:
         ({"repository": "somewhere"}, "https://"),
         ({"summary": 'a "quoted" word'}, "one line"),
         ({"author": " "}, "one line"),
+        ({"author": 'Ada "'}, "one line"),
+        ({"repository": 'https://x.test/"'}, "https://"),
+        ({"name": 'a"b'}, "lower-case"),
     ],
 )
 def test_wrong_answers_are_explained_and_leave_nothing(
@@ -286,7 +289,8 @@ def test_an_author_from_nothing(
     ]  # fmt: skip
     code = (
         "import andon\n"
-        "manager = andon.ContextManager.for_model('acme:mine-7b')\n"
-        "print(manager.counter.count([andon.ChatMessage.user('Hi')], ()).method)"
+        "from andon.context.manager import counter_for\n"
+        "counter = counter_for('acme:mine-7b', andon.Plugins().tokenizers())\n"
+        "print(counter.count([andon.ChatMessage.user('Hi')], ()).method)"
     )
     assert "mine" in environment.python(code)

@@ -90,9 +90,12 @@ def _tokenizer(checkup: Checkup, record: Any, offer: str) -> Held:
 
 def _router(checkup: Checkup, record: RouterSpec, offer: str) -> Held:
     try:
-        record.create(checkup.wishes.settings)
+        made = record.create(checkup.wishes.settings)
     except AndonError as error:
         return _unchecked(offer, f"it needs settings, --set NAME=VALUE: {error}")
+    if made.waits:
+        why = "it shares its counts through a server, where each test needs a place of its own"
+        return _unchecked(offer, f"{why}; give its own tests")
     options, name = checkup.wishes.settings, record.name
     return _class(offer, RouterConformance, plugin=checkup.plugin, name=name, options=options)
 

@@ -8,6 +8,7 @@ import pytest
 from andon import LedgerError, SettingsError
 from andon.budget import Ledger
 from andon.testing import LedgerConformance, LedgerMachine, PluginConformance
+from hypothesis import settings
 
 import {{ cookiecutter.__package }}
 from {{ cookiecutter.__package }}.ledger import StoreLedger
@@ -32,6 +33,7 @@ class Machine(LedgerMachine):
 
 
 TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=30, deadline=None)
 
 
 def test_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

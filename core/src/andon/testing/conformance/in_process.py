@@ -40,6 +40,7 @@ from andon.testing.conformance.contract import (
     USAGE,
     check,
     check_equal,
+    fail,
 )
 from andon.testing.conformance.samples import PICTURE, SCHEMA, WEATHER
 from andon.testing.conformance.stage import Stage
@@ -278,8 +279,13 @@ class InProcessConformance(Conformance):
         """While the engine computes, other tasks of the event loop go on."""
         if colour == "sync":
             pytest.skip("a thread that waits holds nobody up")
-        pieces, ticks = stage.caller.run(_beside(stage, self.question))
-        check(ticks > pieces, f"{ticks} steps were made beside {pieces} pieces", LOOP)
+        # On a busy machine pieces may come in a bunch. What blocks the loop is never outrun.
+        pieces = ticks = 0
+        for _ in range(5):
+            pieces, ticks = stage.caller.run(_beside(stage, self.question))
+            if ticks > pieces:
+                return
+        fail(f"{ticks} steps were made beside {pieces} pieces", LOOP)
 
     def test_answers_at_once(self, stage: Stage, colour: str) -> None:
         """Several tasks may ask at the same time."""
