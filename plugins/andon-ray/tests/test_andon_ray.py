@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,13 @@ from andon import (
     PrivacyViolation,
     Settings,
 )
+from andon.settings import NetworkSettings
 from andon.testing.server import ReceivedRequest, ScriptedServer, respond
-from andon_ray.engine import check_settings
+from andon_ray.cluster_settings import check_settings
 from andon_ray.worker import Stop
 
 # Ray takes its time to begin and to end, the more so on a busy machine.
-# A Ray of one's own takes 20 seconds to start, and these tests a minute or two.
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        "ANDON_RAY" not in os.environ,
-        reason="ANDON_RAY=1 tries this with a real Ray of two workers",
-    ),
-]
+pytestmark = pytest.mark.timeout(300)
 
 HERE = Path(__file__).parent
 
@@ -212,9 +207,9 @@ def test_the_plugin_is_found() -> None:
 
 def test_what_would_not_hold_on_many_machines_is_refused() -> None:
     near = Settings(privacy=PrivacyTier.SOVEREIGN)
-    check_settings(near, 1)
-    with pytest.raises(PrivacyViolation, match="sovereign"):
+    with pytest.raises(PrivacyViolation, match="unset RAY_ADDRESS"):
         check_settings(near, 2)
+    check_settings(Settings(privacy=PrivacyTier.PRIVATE), 2)
     budget = Decimal(10)
     with pytest.raises(ConfigurationError, match="name a ledger"):
         check_settings(Settings(daily_budget_usd=budget), 1)
@@ -224,6 +219,21 @@ def test_what_would_not_hold_on_many_machines_is_refused() -> None:
         check_settings(file, 3)
     check_settings(Settings(daily_budget_usd=budget, ledger="redis://one:6379"), 3)
     check_settings(Settings(), 3)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_guard_sees_what_workers_do(
+    monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    spec = ModuleSpec("uvloop", None) if installed else None
+    monkeypatch.setattr("andon_ray.cluster_settings.find_spec", lambda _: spec)
+    near = Settings(privacy=PrivacyTier.SOVEREIGN)
+    if not installed:
+        check_settings(near, 1)
+        return
+    with pytest.raises(PrivacyViolation, match="uninstall uvloop"):
+        check_settings(near, 1)
+    check_settings(Settings(privacy=PrivacyTier.SOVEREIGN, network=NetworkSettings(guard=False)), 1)
 
 
 def test_errors_travel_as_their_kind() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from andon.wire.http_connect import silence
 from andon.wire.http_errors import ReadTimeout, RemoteProtocolError, WireError, WriteTimeout
@@ -50,8 +51,8 @@ class Line(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # The transports of uvloop say of themselves that they are none.
+        self._transport = cast("asyncio.Transport", transport)
         self._is_silent = silence(transport.get_extra_info("socket"))
 
     def get_buffer(self, sizehint: int) -> memoryview:

@@ -12,9 +12,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from andon import AndonError, ConfigurationError, PrivacyTier, PrivacyViolation, Settings
+from andon import AndonError, ConfigurationError
 from andon.batch import BatchAnswer, BatchJob, BatchRequest
 from andon.batch.engine import Deliver
+from andon_ray.cluster_settings import check_settings
 from andon_ray.worker import Stop, Worker
 
 #: How many workers may die before the batch is given up: something kills them all.
@@ -30,7 +31,7 @@ class RayEngine:
         """Ask requests; see :class:`andon.batch.BatchEngine`.
 
         :raises ConfigurationError: the workers would not share the budgets.
-        :raises PrivacyViolation: the requests would leave this machine, and must not.
+        :raises PrivacyViolation: the requests would leave this machine, or could, and must not.
         """
         started = _start(job.workers)
         try:
@@ -44,34 +45,6 @@ class RayEngine:
         finally:
             if started:
                 ray.shutdown()
-
-
-def check_settings(settings: Settings, machines: int) -> None:
-    """Check that a cluster may serve under these settings.
-
-    :param settings: the settings.
-    :param machines: how many machines the cluster has.
-    :raises ConfigurationError: the workers would not share the budgets.
-    :raises PrivacyViolation: the requests would leave this machine, and must not.
-    """
-    if settings.privacy is PrivacyTier.SOVEREIGN and machines > 1:
-        raise PrivacyViolation(
-            f"the privacy tier 'sovereign' keeps requests on this machine, and the Ray cluster has "
-            f"{machines}; unset RAY_ADDRESS to work with this one only"
-        )
-    if settings.daily_budget_usd is None and not settings.budgets:
-        return
-    scheme = (settings.ledger or "").partition(":")[0]
-    if scheme in {"", "memory"}:
-        raise ConfigurationError(
-            "the workers would not share the budgets: name a ledger in the settings, like "
-            "sqlite:///spend.db on one machine or redis://… on many"
-        )
-    if scheme == "sqlite" and machines > 1:
-        raise ConfigurationError(
-            f"the {machines} machines of the Ray cluster would not share the budgets in a SQLite "
-            "file: name a ledger that all of them reach, like redis://… of andon-redis"
-        )
 
 
 def _nodes() -> list[dict[str, Any]]:
