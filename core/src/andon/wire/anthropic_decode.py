@@ -11,8 +11,9 @@ from typing import Any
 from andon.chat import ChatDelta, FinishReason, ToolCallDelta, Usage
 from andon.messages import ProviderState
 from andon.specs import ModelCard
-from andon.wire.anthropic_replay import CALL, Piece, keep
-from andon.wire.json_values import read_json
+from andon.wire.anthropic_replay import REPLAY
+from andon.wire.block_replay import CALL, Piece
+from andon.wire.json_values import name_of, read_json, text_of, token_count
 
 #: What an event that tells nothing gives.
 NOTHING = ChatDelta()
@@ -85,22 +86,7 @@ def read_count(body: Mapping[str, Any]) -> int:
 
     :raises ValueError: there is none.
     """
-    count = body["input_tokens"]
-    if type(count) is not int or count < 0:
-        raise ValueError("input_tokens is no number of tokens")
-    return count
-
-
-def name_of(value: Any) -> str | None:
-    """Return a name, or None where there is none."""
-    return text_of(value) or None
-
-
-def text_of(value: Any) -> str:
-    """Return a text; nothing is an empty one."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    raise TypeError("not a text")
+    return token_count(body, "input_tokens")
 
 
 @dataclass(slots=True)
@@ -186,7 +172,7 @@ class Content:
 
     def state(self) -> tuple[ProviderState, ...]:
         """Return what Anthropic wants back unchanged."""
-        return keep([_piece(block) for block in self._blocks.values()])
+        return REPLAY.keep([_piece(block) for block in self._blocks.values()])
 
     def _text(self, block: _Block, text: str) -> ChatDelta:
         block.length += len(text)

@@ -9,6 +9,7 @@ from andon.chat import ChatRequest, Tool
 from andon.errors import UnsupportedParameterError
 from andon.specs import ModelProfile
 from andon.wire.anthropic_turns import Conversation, as_content
+from andon.wire.refusals import refuse_parameters, refuse_raw_prompt, refuse_unmeant_end
 
 #: The version that Anthropic's SDK sends since its 2.0. It has no temperature and no top_p.
 LATEST = "2026-10-21"
@@ -45,7 +46,8 @@ def message_body(request: ChatRequest, profile: ModelProfile) -> dict[str, Any]:
 
     :raises UnsupportedParameterError: the protocol cannot say what is asked.
     """
-    _refuse_unsupported(request)
+    refuse_raw_prompt(request, "Anthropic")
+    refuse_parameters(_refusals(request), "Anthropic")
     limit = request.sampling.max_tokens or profile.max_output_tokens or DEFAULT_MAX_TOKENS
     body = {"model": request.model, "max_tokens": limit, **_prompt(request, limit)}
     sampling = request.sampling
@@ -65,7 +67,7 @@ def count_body(request: ChatRequest, profile: ModelProfile) -> dict[str, Any]:
 
     :raises UnsupportedParameterError: the protocol cannot say what is asked.
     """
-    _refuse_raw_prompt(request)
+    refuse_raw_prompt(request, "Anthropic")
     limit = request.sampling.max_tokens or profile.max_output_tokens or DEFAULT_MAX_TOKENS
     return {"model": request.model, **_prompt(request, limit)}
 
@@ -88,11 +90,8 @@ def _check_turns(request: ChatRequest, turns: list[dict[str, Any]]) -> None:
             "Anthropic needs a message besides the instructions; add what the user says"
         )
     last = request.messages[-1]
-    if turns[-1]["role"] == "assistant" and not request.continue_final_message:
-        raise UnsupportedParameterError(
-            "the chat ends with the assistant's message, which Anthropic would continue; set "
-            "continue_final_message=True if that is meant, or end with a user's message"
-        )
+    if turns[-1]["role"] == "assistant":
+        refuse_unmeant_end(request, "Anthropic")
     if request.continue_final_message and (last.tool_calls or last.text != last.text.rstrip()):
         raise UnsupportedParameterError(
             "Anthropic continues no message that ends with white space or a tool call; strip it",
@@ -156,23 +155,6 @@ def _output_config(request: ChatRequest) -> dict[str, Any]:
     if request.response_format.kind == "json_schema":
         config["format"] = {"type": "json_schema", "schema": request.response_format.schema or {}}
     return {"output_config": config} if config else {}
-
-
-def _refuse_raw_prompt(request: ChatRequest) -> None:
-    if request.prompt is not None:
-        raise UnsupportedParameterError(
-            "Anthropic completes no raw prompt; send messages, or take another backend"
-        )
-
-
-def _refuse_unsupported(request: ChatRequest) -> None:
-    _refuse_raw_prompt(request)
-    for parameter, hit, what in _refusals(request):
-        if hit:
-            raise UnsupportedParameterError(
-                f"Anthropic does not take {what}; leave it out or take another backend",
-                parameter=parameter,
-            )
 
 
 def _refusals(request: ChatRequest) -> list[tuple[str, bool, str]]:

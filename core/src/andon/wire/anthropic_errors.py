@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from andon.errors import BackendError
-from andon.wire import openai_errors
 from andon.wire.dialect import HTTPReply
-from andon.wire.json_values import read_json
-from andon.wire.problems import Problem, to_error
+from andon.wire.openai_errors import explain_by, explain_event_by
+from andon.wire.problems import Problem
 
 
 def is_error(value: Any) -> bool:
@@ -22,15 +21,8 @@ def explain(reply: HTTPReply) -> BackendError:
 
     :param reply: a reply with an error's status, or one whose body is an error.
     """
-    try:
-        problem = _read(read_json(reply.body))
-    except ValueError:
-        problem = None
-    if problem is None:
-        # A gateway in between: those speak in many forms.
-        return openai_errors.explain(reply)
     # Anthropic's own words are for people and may change; the status and the type may not.
-    return to_error(problem, reply.status if reply.status >= 400 else None, reply.headers)
+    return explain_by(_read, reply)
 
 
 def explain_event(value: Any, headers: Mapping[str, str]) -> BackendError:
@@ -39,10 +31,7 @@ def explain_event(value: Any, headers: Mapping[str, str]) -> BackendError:
     :param value: the event's JSON value, or its text.
     :param headers: the headers that the stream came with.
     """
-    problem = _read(value)
-    if problem is None:
-        return openai_errors.explain_event(value, headers)
-    return to_error(problem, None, headers)
+    return explain_event_by(_read, value, headers)
 
 
 def _read(value: Any) -> Problem | None:

@@ -13,7 +13,7 @@ from andon.wire.anthropic_errors import explain, is_error
 from andon.wire.anthropic_stream import AnthropicStreamDecoder
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
 from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
-from andon.wire.problems import malformed, request_id
+from andon.wire.problems import json_of, malformed, request_id
 
 __all__ = ["AnthropicMessages", "AnthropicStreamDecoder", "anthropic_dialect"]
 
@@ -45,10 +45,7 @@ class AnthropicMessages(Dialect):
 
         :raises BackendError: the reply is no answer.
         """
-        try:
-            body = read_json(reply.body)
-        except ValueError:
-            raise malformed("JSON", reply.body) from None
+        body = json_of(reply)
         if is_error(body):
             raise explain(reply)
         try:

@@ -1,66 +1,12 @@
-"""The blocks of an answer, kept so that Anthropic gets them back as they were.
+"""What of Anthropic's blocks has to go back as it was.
 
-Claude signs its thoughts, and binds them to everything that stands before them: they have to go
-back unchanged, in their places among text and calls. What a message cannot hold goes into its
-provider state, as a JSON list in the order of the blocks: a block itself, the number of
-characters of a text block, or ``"call"`` for a tool call. Text and calls stay in the message, so
-that there is one truth.
+Claude signs its thoughts, and binds them to everything that stands before them: each block but
+texts and calls is kept whole.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
-
-from andon.errors import InvalidRequestError
-from andon.messages import ChatMessage, ProviderState
-
-#: The protocol's name in a provider state.
-DIALECT = "anthropic-messages"
-
-#: What stands for a tool call.
-CALL = "call"
-
-Block: TypeAlias = dict[str, Any]
-Piece: TypeAlias = Mapping[str, Any] | int | str
-
-
-def keep(pieces: Sequence[Piece]) -> tuple[ProviderState, ...]:
-    """Return the state for an answer, or nothing where the message itself says it all."""
-    texts = sum(isinstance(piece, int) for piece in pieces)
-    plain = [*pieces[:texts], *[CALL] * (len(pieces) - texts)]
-    if texts <= 1 and plain == list(pieces):
-        return ()
-    data = json.dumps(list(pieces), ensure_ascii=False, separators=(",", ":"))
-    return (ProviderState(DIALECT, data),)
-
-
-def restore(message: ChatMessage, calls: Sequence[Block]) -> list[Block]:
-    """Return the blocks of an assistant's message.
-
-    :param message: the message; where its text or calls are others than those of the answer, its
-        signed blocks go first.
-    :param calls: its tool calls as blocks.
-    :raises InvalidRequestError: its provider state is none that was written here.
-    """
-    text = message.text
-    pieces = _read(message.provider_state)
-    lengths = sum(piece for piece in pieces if isinstance(piece, int))
-    if lengths != len(text) or pieces.count(CALL) != len(calls):
-        kept = [piece for piece in pieces if isinstance(piece, Mapping)]
-        pieces = [*kept, len(text), *[CALL] * len(calls)]
-    blocks: list[Block] = []
-    start, rest = 0, iter(calls)
-    for piece in pieces:
-        if isinstance(piece, Mapping):
-            blocks.append(dict(piece))
-        elif isinstance(piece, int):
-            blocks += text_blocks(text[start : start + piece])
-            start += piece
-        else:
-            blocks.append(next(rest))
-    return blocks
+from andon.wire.block_replay import Block, BlockReplay
 
 
 def text_blocks(text: str) -> list[Block]:
@@ -68,27 +14,10 @@ def text_blocks(text: str) -> list[Block]:
     return [{"type": "text", "text": text}] if text else []
 
 
-def _read(states: Sequence[ProviderState]) -> list[Piece]:
-    pieces: list[Piece] = []
-    for state in states:
-        if state.dialect == DIALECT:
-            pieces += _read_data(state.data)
-    return pieces
-
-
-def _read_data(data: str) -> list[Piece]:
-    try:
-        pieces = json.loads(data)
-    except (ValueError, RecursionError):
-        pieces = None
-    if isinstance(pieces, list) and all(map(_is_piece, pieces)):
-        return pieces
-    raise InvalidRequestError(
-        "a message's provider_state for Anthropic is damaged; pass the message as it came"
-    )
-
-
-def _is_piece(value: Any) -> bool:
-    if isinstance(value, dict):
-        return isinstance(value.get("type"), str)
-    return value == CALL or (type(value) is int and value >= 0)
+REPLAY = BlockReplay(
+    dialect="anthropic-messages",
+    provider="Anthropic",
+    is_kept=lambda block: isinstance(block.get("type"), str),
+    to_block=dict,
+    text_blocks=text_blocks,
+)

@@ -8,10 +8,10 @@ from typing import Any
 
 from andon.chat import ChatDelta
 from andon.errors import BackendError, StreamInterrupted
-from andon.wire.anthropic_decode import NOTHING, Content, name_of, read_finish, read_usage
+from andon.wire.anthropic_decode import NOTHING, Content, read_finish, read_usage
 from andon.wire.anthropic_errors import explain_event, is_error
 from andon.wire.item_stream import ItemStreamDecoder
-from andon.wire.json_values import SHAPE_ERRORS, read_json
+from andon.wire.json_values import SHAPE_ERRORS, name_of, read_json
 from andon.wire.problems import malformed, request_id
 from andon.wire.sse import Event, SSEDecoder
 

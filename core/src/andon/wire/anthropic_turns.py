@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from andon.errors import InvalidRequestError, UnsupportedParameterError
+from andon.errors import UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, Part, Role, ToolCall
-from andon.wire.anthropic_replay import Block, restore, text_blocks
+from andon.wire.anthropic_replay import REPLAY, text_blocks
+from andon.wire.block_replay import Block
+from andon.wire.refusals import answered_call, arguments_of, refuse_images
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[^,;]+)*;base64,", re.ASCII)
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -48,8 +49,9 @@ class Conversation:
                 self._extend("user", [_result(message)])
             case Role.ASSISTANT:
                 self._settle()
-                _refuse_images(message)
-                self._extend("assistant", restore(message, [_call(c) for c in message.tool_calls]))
+                refuse_images(message, "Anthropic")
+                calls = [_call(call) for call in message.tool_calls]
+                self._extend("assistant", REPLAY.restore(message, calls))
 
     def turns(self) -> list[dict[str, Any]]:
         """Return the turns; call it once, when all messages are there."""
@@ -96,16 +98,8 @@ def _blocks(content: str | tuple[Part, ...]) -> list[Block]:
 
 
 def _texts(message: ChatMessage) -> list[Block]:
-    _refuse_images(message)
+    refuse_images(message, "Anthropic")
     return _blocks(message.content)
-
-
-def _refuse_images(message: ChatMessage) -> None:
-    if any(isinstance(part, ImagePart) for part in message.content):
-        raise UnsupportedParameterError(
-            f"Anthropic takes no image in a message of role {message.role.value!r}; put it into a "
-            "user's message"
-        )
 
 
 def _image(part: ImagePart) -> Block:
@@ -123,24 +117,13 @@ def _image(part: ImagePart) -> Block:
 
 
 def _result(message: ChatMessage) -> Block:
-    if message.tool_call_id is None:
-        raise InvalidRequestError("a tool's message needs the tool_call_id of the call it answers")
-    block: Block = {"type": "tool_result", "tool_use_id": _identifier(message.tool_call_id)}
+    block: Block = {"type": "tool_result", "tool_use_id": _identifier(answered_call(message))}
     blocks = _blocks(message.content)
     return {**block, "content": as_content(blocks)} if blocks else block
 
 
 def _call(call: ToolCall) -> Block:
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise InvalidRequestError(
-            f"the arguments of the tool call {call.id!r} of {call.name!r} are no JSON object, "
-            f"which Anthropic demands: {call.arguments[:80]!r}; correct or leave out the call and "
-            "its result"
-        )
+    arguments = arguments_of(call, "Anthropic")
     return {
         "type": "tool_use", "id": _identifier(call.id), "name": call.name, "input": arguments
     }  # fmt: skip

@@ -13,7 +13,7 @@ from andon.wire.bedrock_errors import explain, explain_stop, is_error
 from andon.wire.bedrock_stream import BedrockStreamDecoder
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
 from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
-from andon.wire.problems import malformed, request_id
+from andon.wire.problems import json_of, malformed, request_id
 
 __all__ = ["BedrockConverse", "BedrockStreamDecoder", "bedrock_dialect"]
 
@@ -44,10 +44,7 @@ class BedrockConverse(Dialect):
 
         :raises BackendError: the reply is no answer.
         """
-        try:
-            body = read_json(reply.body)
-        except ValueError:
-            raise malformed("JSON", reply.body) from None
+        body = json_of(reply)
         if is_error(body):
             raise explain(reply)
         try:

@@ -10,7 +10,9 @@ from typing import Any
 
 from andon.chat import ChatDelta, FinishReason, ToolCallDelta, Usage
 from andon.messages import ProviderState
-from andon.wire.bedrock_replay import CALL, Piece, keep
+from andon.wire.bedrock_replay import REPLAY
+from andon.wire.block_replay import CALL, Piece
+from andon.wire.json_values import text_of, token_count
 
 #: What an event that tells nothing gives.
 NOTHING = ChatDelta()
@@ -90,17 +92,7 @@ def read_count(body: Mapping[str, Any]) -> int:
 
     :raises ValueError: there is none.
     """
-    count = body["inputTokens"]
-    if type(count) is not int or count < 0:
-        raise ValueError("inputTokens is no number of tokens")
-    return count
-
-
-def text_of(value: Any) -> str:
-    """Return a text; nothing is an empty one."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    raise TypeError("not a text")
+    return token_count(body, "inputTokens")
 
 
 @dataclass(slots=True)
@@ -183,7 +175,7 @@ class Content:
 
     def state(self) -> tuple[ProviderState, ...]:
         """Return what Bedrock wants back unchanged."""
-        return keep([piece for block in self._blocks.values() for piece in _pieces(block)])
+        return REPLAY.keep([piece for block in self._blocks.values() for piece in _pieces(block)])
 
     def _text(self, index: int, text: str) -> ChatDelta:
         self._block(index, "text").length += len(text)

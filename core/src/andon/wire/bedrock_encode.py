@@ -12,6 +12,7 @@ from andon.specs import ModelProfile
 from andon.wire.bedrock_reasoning import reasoning_fields
 from andon.wire.bedrock_turns import Conversation
 from andon.wire.json_values import to_json
+from andon.wire.refusals import refuse_parameters, refuse_raw_prompt
 
 #: What a model's name keeps in a path; the slashes and colons of an ARN are none of these.
 _SAFE = "-._~"
@@ -32,7 +33,8 @@ def converse_body(request: ChatRequest, profile: ModelProfile) -> dict[str, Any]
     :raises UnsupportedParameterError: the protocol cannot say what is asked.
     :raises InvalidRequestError: a message cannot be read.
     """
-    _refuse_unsupported(request)
+    refuse_raw_prompt(request, "Bedrock's Converse")
+    refuse_parameters(_refusals(request), "Bedrock's Converse")
     body = _prompt(request)
     inference = _inference_config(request)
     if inference:
@@ -51,7 +53,7 @@ def count_body(request: ChatRequest, profile: ModelProfile) -> dict[str, Any]:
     :raises UnsupportedParameterError: the protocol cannot say what is asked.
     :raises InvalidRequestError: a message cannot be read.
     """
-    _refuse_raw_prompt(request)
+    refuse_raw_prompt(request, "Bedrock's Converse")
     body = _prompt(request)
     limit = request.sampling.max_tokens or profile.max_output_tokens
     reasoning = reasoning_fields(request, limit)
@@ -143,23 +145,6 @@ def _text_format(request: ChatRequest) -> dict[str, Any]:
     # The schema goes as a text of its own.
     schema = {"schema": to_json(form.schema or {}).decode(), "name": form.name}
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
-
-
-def _refuse_raw_prompt(request: ChatRequest) -> None:
-    if request.prompt is not None:
-        raise UnsupportedParameterError(
-            "Bedrock's Converse completes no raw prompt; send messages, or take another backend"
-        )
-
-
-def _refuse_unsupported(request: ChatRequest) -> None:
-    _refuse_raw_prompt(request)
-    for parameter, hit, what in _refusals(request):
-        if hit:
-            raise UnsupportedParameterError(
-                f"Bedrock's Converse does not take {what}; leave it out or take another backend",
-                parameter=parameter,
-            )
 
 
 def _refusals(request: ChatRequest) -> list[tuple[str, bool, str]]:

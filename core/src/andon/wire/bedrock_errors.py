@@ -88,7 +88,8 @@ def explain(reply: HTTPReply) -> BackendError:
         # A gateway in between: those speak in many forms.
         return openai_errors.explain(reply)
     problem = _problem(name or _short(_field(value, "__type", "code")), value, reply.body)
-    return _to_error(problem, reply.status if reply.status >= 300 else None, reply.headers)
+    status = reply.status if reply.status >= 300 else None
+    return to_error(problem, status, reply.headers, _refine)
 
 
 def explain_frame(frame: Frame, headers: Mapping[str, str]) -> BackendError:
@@ -106,7 +107,7 @@ def explain_frame(frame: Frame, headers: Mapping[str, str]) -> BackendError:
     problem = _problem(_short(name), value, frame.payload)
     if isinstance(said, str) and said:
         problem = Problem(said, problem.code)
-    return _to_error(problem, None, headers)
+    return to_error(problem, None, headers, _refine)
 
 
 def explain_stop(reason: str, headers: Mapping[str, str]) -> BackendError | None:
@@ -141,28 +142,14 @@ def _short(name: Any) -> str:
     return text.partition(":")[0].rpartition("#")[2].strip()
 
 
-def _to_error(problem: Problem, status: int | None, headers: Mapping[str, str]) -> BackendError:
-    error = to_error(problem, status, headers)
-    better = _better(error, problem)
-    if isinstance(error, better):
-        return error
-    return better(
-        str(error),
-        status=error.status,
-        code=error.code,
-        request_id=error.request_id,
-        retry_after=error.retry_after,
-    )
-
-
-def _better(error: BackendError, problem: Problem) -> type[BackendError]:
-    """Return the class that the error's name stands for, or the one that it has."""
+def _refine(kind: type[BackendError], problem: Problem) -> type[BackendError]:
+    """Return the class that the error's name stands for, where that says more."""
     name = (problem.code or "").lower().removesuffix("exception")
-    named = _BY_TYPE.get(name, type(error))
+    named = _BY_TYPE.get(name, kind)
     if named is BadRequestError:
-        if _TOO_LONG.search(problem.message) or isinstance(error, PromptTooLongError):
+        if _TOO_LONG.search(problem.message):
             return PromptTooLongError
-        return NotFoundError if _NO_MODEL.search(problem.message) else named
+        named = NotFoundError if _NO_MODEL.search(problem.message) else named
     if named is PermissionDeniedError and _KEY.search(problem.message):
         return AuthenticationError
-    return named
+    return kind if issubclass(kind, named) else named

@@ -8,18 +8,11 @@ from typing import Any
 
 from andon.chat import ChatDelta, Usage
 from andon.errors import BackendError, StreamInterrupted
-from andon.wire.bedrock_decode import (
-    NOTHING,
-    Content,
-    read_finish,
-    read_model,
-    read_usage,
-    text_of,
-)
+from andon.wire.bedrock_decode import NOTHING, Content, read_finish, read_model, read_usage
 from andon.wire.bedrock_errors import explain_frame, explain_stop
 from andon.wire.event_stream import EventStreamDecoder, Frame, HeaderValue
 from andon.wire.item_stream import ItemStreamDecoder
-from andon.wire.json_values import SHAPE_ERRORS, read_json
+from andon.wire.json_values import SHAPE_ERRORS, read_json, text_of
 from andon.wire.problems import malformed, request_id
 
 _EVENTS = frozenset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
@@ -12,7 +11,9 @@ from typing import Any
 
 from andon.errors import InvalidRequestError, UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, Part, Role, ToolCall
-from andon.wire.bedrock_replay import Block, restore, text_blocks
+from andon.wire.bedrock_replay import REPLAY, text_blocks
+from andon.wire.block_replay import Block
+from andon.wire.refusals import answered_call, arguments_of, refuse_images
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[^,;]+)*;base64,", re.ASCII)
 _FORMATS = {
@@ -56,16 +57,16 @@ class Conversation:
         """
         match message.role:
             case Role.SYSTEM:
-                _refuse_images(message)
+                refuse_images(message, "Bedrock")
                 self.system += _blocks(message.content)
             case Role.USER:
                 self._extend("user", _blocks(message.content))
             case Role.TOOL:
                 self._extend("user", [self._result(message)])
             case Role.ASSISTANT:
-                _refuse_images(message)
+                refuse_images(message, "Bedrock")
                 calls = [self._call(call) for call in message.tool_calls]
-                self._extend("assistant", restore(message, calls))
+                self._extend("assistant", REPLAY.restore(message, calls))
 
     def turns(self) -> list[dict[str, Any]]:
         """Return the turns."""
@@ -80,26 +81,13 @@ class Conversation:
         self._turns[-1][1].extend(blocks)
 
     def _call(self, call: ToolCall) -> Block:
-        try:
-            arguments = json.loads(call.arguments or "{}")
-        except (ValueError, RecursionError):
-            arguments = None
-        if not isinstance(arguments, dict):
-            raise InvalidRequestError(
-                f"the arguments of the tool call {call.id!r} of {call.name!r} are no JSON object, "
-                f"which Bedrock demands: {call.arguments[:80]!r}; correct or leave out the call "
-                "and its result"
-            )
+        arguments = arguments_of(call, "Bedrock")
         self.called[call.name] = None
         identifier = self._identifier(call.id)
         return {"toolUse": {"toolUseId": identifier, "name": call.name, "input": arguments}}
 
     def _result(self, message: ChatMessage) -> Block:
-        if message.tool_call_id is None:
-            raise InvalidRequestError(
-                "a tool's message needs the tool_call_id of the call it answers"
-            )
-        identifier = self._identifier(message.tool_call_id)
+        identifier = self._identifier(answered_call(message))
         return {"toolResult": {"toolUseId": identifier, "content": _blocks(message.content)}}
 
     def _identifier(self, identifier: str) -> str:
@@ -123,14 +111,6 @@ def _blocks(content: str | tuple[Part, ...]) -> list[Block]:
     for part in content:
         blocks += [_image(part)] if isinstance(part, ImagePart) else text_blocks(part.text)
     return blocks
-
-
-def _refuse_images(message: ChatMessage) -> None:
-    if any(isinstance(part, ImagePart) for part in message.content):
-        raise UnsupportedParameterError(
-            f"Bedrock takes no image in a message of role {message.role.value!r}; put it into a "
-            "user's message"
-        )
 
 
 def _image(part: ImagePart) -> Block:

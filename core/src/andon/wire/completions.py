@@ -11,12 +11,11 @@ from andon.chat import ChatRequest
 from andon.specs import BackendContext, ModelProfile
 from andon.wire.answer_text import reading_text
 from andon.wire.dialect import HTTPCall, HTTPReply, Query
-from andon.wire.json_values import read_json
 from andon.wire.openai_chat import OpenAIChat
 from andon.wire.openai_encode import UNKNOWN
 from andon.wire.openai_errors import explain
 from andon.wire.openai_quirks import OPENAI, Quirks
-from andon.wire.problems import malformed
+from andon.wire.problems import json_of
 from andon.wire.prompt_rendering import PromptRenderer, as_raw, calls_in_text
 
 
@@ -84,10 +83,7 @@ def read_reply(reply: HTTPReply) -> Any:
 
     :raises BackendError: it is one, or no JSON.
     """
-    try:
-        body = read_json(reply.body)
-    except ValueError:
-        raise malformed("JSON", reply.body) from None
+    body = json_of(reply)
     if isinstance(body, dict) and body.get("error"):
         raise explain(reply)
     return body

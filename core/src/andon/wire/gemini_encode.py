@@ -8,6 +8,7 @@ from andon.chat import ChatRequest, Tool
 from andon.errors import UnsupportedParameterError
 from andon.wire.gemini_models import demands_signatures, thinking_config
 from andon.wire.gemini_turns import Conversation
+from andon.wire.refusals import refuse_raw_prompt, refuse_unmeant_end
 
 
 def generate_body(request: ChatRequest) -> dict[str, Any]:
@@ -30,10 +31,7 @@ def count_body(request: ChatRequest) -> dict[str, Any]:
 
 
 def _prompt(request: ChatRequest) -> dict[str, Any]:
-    if request.prompt is not None:
-        raise UnsupportedParameterError(
-            "Gemini completes no raw prompt; send messages, or take another backend"
-        )
+    refuse_raw_prompt(request, "Gemini")
     conversation = Conversation(signed=demands_signatures(request.model))
     for message in request.messages:
         conversation.add(message)
@@ -50,11 +48,8 @@ def _check_turns(request: ChatRequest, contents: list[dict[str, Any]]) -> None:
             "Gemini's chats begin with the user; put a user's message after the instructions"
         )
     last = request.messages[-1]
-    if contents[-1]["role"] == "model" and not request.continue_final_message:
-        raise UnsupportedParameterError(
-            "the chat ends with the assistant's message, which Gemini would continue; set "
-            "continue_final_message=True if that is meant, or end with a user's message"
-        )
+    if contents[-1]["role"] == "model":
+        refuse_unmeant_end(request, "Gemini")
     if request.continue_final_message and (last.tool_calls or not last.text.strip()):
         raise UnsupportedParameterError(
             "Gemini continues no message that is empty or calls tools",

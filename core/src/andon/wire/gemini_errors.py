@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from andon.errors import AuthenticationError, BackendError, BadRequestError
-from andon.wire import openai_errors
 from andon.wire.dialect import HTTPReply
-from andon.wire.json_values import read_json
-from andon.wire.problems import Problem, to_error
+from andon.wire.openai_errors import explain_by, explain_event_by
+from andon.wire.problems import Problem
 
 #: The HTTP statuses of Google's words for failures (googleapis, google/rpc/code.proto).
 _STATUSES = {
@@ -43,15 +42,7 @@ def explain(reply: HTTPReply) -> BackendError:
 
     :param reply: a reply with an error's status, or one whose body is an error.
     """
-    try:
-        problem = _read(read_json(reply.body))
-    except ValueError:
-        problem = None
-    if problem is None:
-        # A gateway in between: those speak in many forms.
-        return openai_errors.explain(reply)
-    status = reply.status if reply.status >= 400 else problem.status
-    return _to_error(problem, status, reply.headers)
+    return explain_by(_read, reply, _refine)
 
 
 def explain_value(value: Any, headers: Mapping[str, str]) -> BackendError:
@@ -60,34 +51,16 @@ def explain_value(value: Any, headers: Mapping[str, str]) -> BackendError:
     :param value: the JSON value that says so.
     :param headers: the headers that the answer came with.
     """
-    problem = _read(value)
-    if problem is None:
-        return openai_errors.explain_event(value, headers)
-    return _to_error(problem, problem.status, headers)
+    return explain_event_by(_read, value, headers, _refine)
 
 
-def _to_error(problem: Problem, status: int | None, headers: Mapping[str, str]) -> BackendError:
-    error = to_error(problem, status, headers)
-    better = _better(error, problem)
-    if better is None:
-        return error
-    return better(
-        str(error),
-        status=error.status,
-        code=error.code,
-        request_id=error.request_id,
-        retry_after=error.retry_after,
-    )
-
-
-def _better(error: BackendError, problem: Problem) -> type[BackendError] | None:
-    """Return which error a bad request really is, or None where it is one."""
-    if not isinstance(error, BadRequestError):
-        return None
+def _refine(kind: type[BackendError], problem: Problem) -> type[BackendError]:
+    if not issubclass(kind, BadRequestError):
+        return kind
     if problem.kind in _KEY_REASONS:
         return AuthenticationError
     # A server that gives up says nothing against the request.
-    return BackendError if problem.code == "CANCELLED" else None
+    return BackendError if problem.code == "CANCELLED" else kind
 
 
 def _read(value: Any) -> Problem | None:

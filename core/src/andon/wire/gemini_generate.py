@@ -14,7 +14,7 @@ from andon.wire.gemini_errors import explain
 from andon.wire.gemini_models import model_path
 from andon.wire.gemini_stream import GeminiStreamDecoder
 from andon.wire.json_values import read_json, to_json
-from andon.wire.problems import malformed
+from andon.wire.problems import json_of, malformed
 
 __all__ = ["GeminiGenerateContent", "GeminiStreamDecoder"]
 
@@ -49,10 +49,7 @@ class GeminiGenerateContent(Dialect):
 
         :raises BackendError: the reply is no answer.
         """
-        try:
-            body = read_json(reply.body)
-        except ValueError:
-            raise malformed("JSON", reply.body) from None
+        body = json_of(reply)
         answer = AnswerReader(reply.headers)
         try:
             delta = answer.read(body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,8 @@ from andon.errors import InvalidRequestError, UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, Role, TextPart, ToolCall
 from andon.messages import Part as MessagePart
 from andon.wire.gemini_replay import Part, restore
+from andon.wire.json_values import object_of
+from andon.wire.refusals import arguments_of
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[^,;]+)*;base64,", re.ASCII)
 
@@ -136,29 +137,11 @@ def _type_of(url: str) -> str | None:
 
 
 def _call(call: ToolCall) -> Part:
-    arguments = _object(call.arguments or "{}")
-    if arguments is None:
-        raise InvalidRequestError(
-            f"the arguments of the tool call {call.id!r} of {call.name!r} are no JSON object, "
-            f"which Gemini demands: {call.arguments[:80]!r}; correct or leave out the call and "
-            "its result"
-        )
+    arguments = arguments_of(call, "Gemini")
     return {"functionCall": {"name": call.name, "args": arguments}}
 
 
 def _response(text: str) -> dict[str, Any]:
     # Gemini wants an object, and takes its member "output" for the result.
-    found = _object(text)
+    found = object_of(text)
     return {"output": text} if found is None else found
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")

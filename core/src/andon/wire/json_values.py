@@ -25,9 +25,40 @@ def read_json(data: bytes | str) -> Any:
 
 def name_of(value: Any) -> str | None:
     """Return a name, or None where there is none."""
+    return text_of(value) or None
+
+
+def text_of(value: Any) -> str:
+    """Return a text; nothing is an empty one."""
     if value is None or isinstance(value, str):
-        return value or None
-    raise TypeError("a name is not a text")
+        return value or ""
+    raise TypeError("not a text")
+
+
+def token_count(body: Mapping[str, Any], name: str) -> int:
+    """Return the number of tokens that were counted.
+
+    :param body: the answer.
+    :param name: where it stands.
+    :raises ValueError: there is none.
+    """
+    count = body[name]
+    if type(count) is not int or count < 0:
+        raise ValueError(f"{name} is no number of tokens")
+    return count
+
+
+def object_of(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, or None where it is none."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def to_json(body: Mapping[str, Any]) -> bytes:

@@ -31,7 +31,7 @@ from andon.wire.ollama_encode import (
     rendering_body,
 )
 from andon.wire.ollama_errors import explain, is_error
-from andon.wire.problems import malformed
+from andon.wire.problems import json_of, malformed
 
 __all__ = ["OllamaChat", "OllamaOptions", "OllamaStreamDecoder", "is_cloud", "ollama_dialect"]
 
@@ -98,10 +98,7 @@ class OllamaChat(Dialect):
 
         :raises BackendError: the reply is no answer.
         """
-        try:
-            body = read_json(reply.body)
-        except ValueError:
-            raise malformed("JSON", reply.body) from None
+        body = json_of(reply)
         if is_error(body):
             raise explain(reply)
         try:

@@ -5,15 +5,15 @@ The fields are those of ``api/types.go`` and ``server/routes.go`` of ollama/olla
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from andon.chat import ChatRequest, ResponseFormat
-from andon.errors import InvalidRequestError, UnsupportedParameterError
+from andon.errors import UnsupportedParameterError
 from andon.messages import ChatMessage, ImagePart, Role, ToolCall
+from andon.wire.refusals import arguments_of
 
 #: What the server takes as ``think``; other words are an error there.
 _EFFORTS: dict[str, bool | str] = {
@@ -228,19 +228,5 @@ def _image(part: ImagePart) -> str:
 
 
 def _call(place: int, call: ToolCall) -> dict[str, Any]:
-    function = {"index": place, "name": call.name, "arguments": _arguments(call)}
+    function = {"index": place, "name": call.name, "arguments": arguments_of(call, "Ollama")}
     return {"id": call.id, "function": function} if call.id else {"function": function}
-
-
-def _arguments(call: ToolCall) -> dict[str, Any]:
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise InvalidRequestError(
-            f"the arguments of the tool call {call.id!r} of {call.name!r} are no JSON object, "
-            f"which Ollama demands: {call.arguments[:80]!r}; correct or leave out the call and "
-            "its result"
-        )
-    return arguments

@@ -12,7 +12,7 @@ from andon.errors import BackendError
 from andon.specs import BackendContext, ModelCard, ModelProfile
 from andon.wire.answer_text import reading_text, without_prefix
 from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
-from andon.wire.json_values import SHAPE_ERRORS, read_json, to_json
+from andon.wire.json_values import SHAPE_ERRORS, to_json
 from andon.wire.openai_decode import read_message
 from andon.wire.openai_encode import UNKNOWN, chat_body, prompt_body
 from andon.wire.openai_errors import explain
@@ -20,7 +20,7 @@ from andon.wire.openai_models import models_query
 from andon.wire.openai_quirks import OPENAI, Quirks
 from andon.wire.openai_responses_encode import count_query
 from andon.wire.openai_stream import OpenAIStreamDecoder
-from andon.wire.problems import malformed, request_id
+from andon.wire.problems import json_of, malformed, request_id
 from andon.wire.slot_questions import slots_question
 from andon.wire.token_questions import token_question
 
@@ -72,10 +72,7 @@ class OpenAIChat(Dialect):
 
         :raises BackendError: the reply is no answer.
         """
-        try:
-            body = read_json(reply.body)
-        except ValueError:
-            raise malformed("JSON", reply.body) from None
+        body = json_of(reply)
         if isinstance(body, dict) and (body.get("error") or body.get("object") == "error"):
             raise explain(reply)
         identifier = request_id(reply.headers)

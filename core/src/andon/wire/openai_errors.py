@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from andon.errors import BackendError
 from andon.wire.dialect import HTTPReply
-from andon.wire.problems import Problem, page_text, to_error
+from andon.wire.json_values import read_json
+from andon.wire.problems import Problem, Refine, as_told, page_text, to_error
 
 
 def explain(reply: HTTPReply) -> BackendError:
@@ -32,6 +33,45 @@ def explain_event(value: Any, headers: Mapping[str, str]) -> BackendError:
     """
     problem = _find(value)
     return to_error(problem, problem.status, headers)
+
+
+def explain_by(
+    read: Callable[[Any], Problem | None], reply: HTTPReply, refine: Refine = as_told
+) -> BackendError:
+    """Return the error that a reply of another protocol stands for.
+
+    :param read: returns what the protocol's errors say, or None for what is none: a gateway in
+        between may have answered, and those speak in many forms.
+    :param reply: a reply with an error's status, or one whose body is an error.
+    :param refine: see :func:`andon.wire.problems.to_error`.
+    """
+    try:
+        problem = read(read_json(reply.body))
+    except ValueError:
+        problem = None
+    if problem is None:
+        return explain(reply)
+    status = reply.status if reply.status >= 400 else problem.status
+    return to_error(problem, status, reply.headers, refine)
+
+
+def explain_event_by(
+    read: Callable[[Any], Problem | None],
+    value: Any,
+    headers: Mapping[str, str],
+    refine: Refine = as_told,
+) -> BackendError:
+    """Return the error of another protocol that arrived inside a stream; see :func:`explain_by`.
+
+    :param read: returns what the protocol's errors say, or None for what is none.
+    :param value: the event's JSON value, or its text.
+    :param headers: the headers that the stream came with.
+    :param refine: see :func:`andon.wire.problems.to_error`.
+    """
+    problem = read(value)
+    if problem is None:
+        return explain_event(value, headers)
+    return to_error(problem, problem.status, headers, refine)
 
 
 def _read(body: bytes) -> Problem:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from andon.errors import (
     AuthenticationError,
@@ -20,6 +21,8 @@ from andon.errors import (
     RequestTimeout,
     ServerError,
 )
+from andon.wire.dialect import HTTPReply
+from andon.wire.json_values import read_json
 from andon.wire.retry import parse_retry_after
 
 #: Headers that carry the provider's id of a request, the usual one first.
@@ -93,18 +96,34 @@ class Problem:
     retry_after: float | None = None
 
 
-def to_error(problem: Problem, status: int | None, headers: Mapping[str, str]) -> BackendError:
+#: Given the class of an error that the usual signs tell, and what the provider says, returns the
+#: class that it has.
+Refine: TypeAlias = Callable[[type[BackendError], Problem], type[BackendError]]
+
+
+def as_told(kind: type[BackendError], problem: Problem) -> type[BackendError]:
+    """Return the class that the usual signs tell."""
+    return kind
+
+
+def to_error(
+    problem: Problem,
+    status: int | None,
+    headers: Mapping[str, str],
+    refine: Refine = as_told,
+) -> BackendError:
     """Return andon's error for a provider's.
 
     :param problem: what the provider says.
     :param status: the HTTP status, or None for an error inside a stream.
     :param headers: the reply's headers, names in lower case.
+    :param refine: what the provider's own words tell beyond the usual signs.
     """
     message = problem.message[:_LONGEST] or "the server gave no reason"
     if status is not None:
         message = f"{message} (HTTP {status})"
     stated = parse_retry_after(headers, time.time())
-    return classify(problem, status)(
+    return refine(classify(problem, status), problem)(
         message,
         status=status,
         code=problem.code,
@@ -149,6 +168,17 @@ def malformed(what: str, data: bytes | str) -> BackendError:
         f"the server sent {len(raw)} bytes that are no {what}: {raw[:200]!r}; check that the base "
         "URL is that of a server of this protocol"
     )
+
+
+def json_of(reply: HTTPReply) -> Any:
+    """Return the JSON that a reply holds.
+
+    :raises BackendError: it holds none.
+    """
+    try:
+        return read_json(reply.body)
+    except ValueError:
+        raise malformed("JSON", reply.body) from None
 
 
 def request_id(headers: Mapping[str, str], *names: str) -> str | None:

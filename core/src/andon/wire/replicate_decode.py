@@ -12,7 +12,7 @@ from andon.specs import ModelCard
 from andon.wire.dialect import HTTPCall, HTTPReply
 from andon.wire.item_stream import ItemStreamDecoder
 from andon.wire.json_values import SHAPE_ERRORS, name_of, read_json
-from andon.wire.problems import malformed
+from andon.wire.problems import json_of, malformed
 from andon.wire.replicate_errors import explain_failure
 from andon.wire.sse import Event, SSEDecoder
 
@@ -38,10 +38,7 @@ def read_prediction(reply: HTTPReply) -> Mapping[str, Any]:
 
     :raises BackendError: the reply is none.
     """
-    try:
-        value = read_json(reply.body)
-    except ValueError:
-        raise malformed("JSON", reply.body) from None
+    value = json_of(reply)
     if not (isinstance(value, dict) and isinstance(value.get("status"), str)):
         raise malformed("prediction", reply.body)
     return value
