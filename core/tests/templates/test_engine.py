@@ -253,6 +253,13 @@ def test_clocks_take_the_date_that_they_are_given():
     assert "Today Date: 26 Jul 2024" in engine("llama3", variant="3.1", now=day).apply([USER])
 
 
+def test_an_answer_stops_before_the_model_plays_the_user():
+    # Vicuna's first version knew no end of a turn: it goes on with the user's heading.
+    assert "### Human:" in engine("vicuna", variant="v0").stop
+    assert "### Human:" in engine("guanaco").stop
+    assert engine("vicuna").stop == ("</s>",)
+
+
 def test_a_spec_of_others_goes_through_the_same_engine():
     def turns(messages, add_generation_prompt):
         text = "".join(f"[{message.role}]{message.content}[END]" for message in messages)

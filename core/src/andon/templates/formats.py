@@ -81,14 +81,21 @@ _VARIANTS: dict[TemplateFormat, dict[str, ChatTemplateSpec]] = {
         ("lines", instruct.alpaca_lines, instruct.ALPACA_RESERVED),
         ("fastchat", instruct.alpaca_fastchat, instruct.ALPACA_RESERVED),
     ),
-    _F.VICUNA: _rows(
-        _F.VICUNA,
-        ("</s>",),
-        ("v1.1", instruct.vicuna, instruct.EOS_TOKENS),
-        ("lines", instruct.vicuna_lines, instruct.EOS_TOKENS),
-        ("orca", instruct.vicuna_orca, instruct.EOS_TOKENS),
-        ("v0", instruct.guanaco, instruct.HASH_RESERVED),
-    ),
+    _F.VICUNA: {
+        **_rows(
+            _F.VICUNA,
+            ("</s>",),
+            ("v1.1", instruct.vicuna, instruct.EOS_TOKENS),
+            ("lines", instruct.vicuna_lines, instruct.EOS_TOKENS),
+            ("orca", instruct.vicuna_orca, instruct.EOS_TOKENS),
+        ),
+        # It was trained before there was an end of a turn.
+        **_rows(
+            _F.VICUNA,
+            ("</s>", "### Human:"),
+            ("v0", instruct.guanaco, instruct.HASH_RESERVED),
+        ),
+    },
     _F.RAW: _rows(_F.RAW, (), ("raw", instruct.raw, ()), ("lines", instruct.raw_lines, ())),
     _F.LLAMA3: _rows(
         _F.LLAMA3,
