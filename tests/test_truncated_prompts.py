@@ -31,7 +31,7 @@ def chats(draw: st.DrawFn) -> list[ChatMessage]:
 
 
 @given(chats(), st.sampled_from(["sliding_window", "middle_out"]), st.integers(1, 32))
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_the_prompt_of_a_truncated_chat_leaves_room_for_the_answer(
     client: Client, messages: list[ChatMessage], strategy: str, max_tokens: int
 ) -> None:

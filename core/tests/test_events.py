@@ -247,7 +247,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     scripts=st.lists(_STEPS, min_size=1, max_size=3),
     taken=st.integers(0, 5),

@@ -382,7 +382,7 @@ def _answers(count: int) -> list[BatchAnswer]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cut=st.integers(0, 400), junk=st.sampled_from([b"", b"\x00\x00", b"{"]))
 def test_a_last_line_that_was_half_written(
     tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes

@@ -45,9 +45,9 @@ class MemoryMachine(LedgerMachine):
 
 
 TestSQLiteMachine = SQLiteMachine.TestCase
-TestSQLiteMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestSQLiteMachine.settings = settings(max_examples=25, stateful_step_count=30)
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = settings(max_examples=50, deadline=None)
+TestMemoryMachine.settings = settings(max_examples=50)
 
 
 # -- Files -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from andon import (
@@ -47,7 +47,6 @@ def chat_of(sizes: list[int]) -> tuple[ChatMessage, ...]:
     return tuple(roles[n % 2](f"{n} " + "word " * size) for n, size in enumerate(sizes))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=12), min_size=1, max_size=8),
     st.booleans(),

@@ -114,7 +114,7 @@ def test_what_is_kept_fits_as_it_is_sent(
 ) -> None:
     counter = counter_of(template, variant, kind)
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(
         chats(),
         st.integers(50, 1500),
@@ -151,7 +151,6 @@ def test_what_is_kept_fits_as_it_is_sent(
 
 @pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
 @given(text=st.text() | st.sampled_from(TEXTS) | st.text("ﷺﬁ①⑩㎯Å½\u0301é漢", max_size=50))
-@settings(deadline=None)
 def test_no_text_has_more_tokens_than_its_bound(kind: str, text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     tokenizer = counter_of(TemplateFormat.CHATML, None, kind)._tokenizer

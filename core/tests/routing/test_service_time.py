@@ -17,7 +17,7 @@ from andon.specs import BackendContext, BackendSpec
 
 
 @given(st.integers(1, 200), st.floats(0.01, 2.0))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_what_was_seen_decays_with_time_and_not_with_the_number(number: int, gap: float) -> None:
     service = ServiceTime(prior=1.0, half_life=60.0)
     for n in range(number):

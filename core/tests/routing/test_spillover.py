@@ -100,7 +100,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(1, 3), st.integers(1, 6), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_in_flight_is_what_was_let_in_and_has_not_left(
     steps: list[tuple[str, int, float]], slots: int, depth: int, spills: bool
 ) -> None:
@@ -227,7 +227,7 @@ def test_waits_are_bounded_whatever_comes() -> None:
 
 
 @given(st.lists(st.sampled_from(["lan", "vpc", "cloud", "market"]), unique=True), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_privacy_forbids_is_never_taken(present: list[str], data: st.DataObject) -> None:
     places = {
         "lan": one("lan"),
@@ -310,7 +310,7 @@ def test_two_choices_are_nearly_as_good_as_all_and_far_better_than_chance() -> N
     ),
     st.floats(0.1, 20),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nobody_waits_behind_a_lower_priority_that_came_later(
     asks: list[tuple[float, int, str]], aging: float
 ) -> None:

@@ -17,7 +17,7 @@ ALL = [(name, variant) for name in TemplateFormat for variant in variants(name)]
 TOKENS = sorted({t for pair in ALL for t in builtin(*pair).control_tokens} | {"<|fim_prefix|>"})
 ENGINES = {pair: ChatTemplateEngine(*pair[:1], variant=pair[1]) for pair in ALL}
 every_format = pytest.mark.parametrize("pair", ALL, ids=["-".join(pair) for pair in ALL])
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=15)
 
 plain = st.text(alphabet="abc é日\n\t .,<>[]|#", min_size=1, max_size=20).filter(str.strip)
 half = st.sampled_from(TOKENS).flatmap(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from andon.messages import ToolCall
@@ -83,7 +83,6 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(TEXTS, st.lists(st.integers(0, 300), max_size=10))
 def test_cutting_makes_no_difference(text, cuts):
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})

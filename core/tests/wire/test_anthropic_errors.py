@@ -155,7 +155,7 @@ def check_kinds(deltas: Sequence[ChatDelta]) -> None:
 
 
 @given(junk)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_is_an_answer_or_an_error_and_never_a_crash(value: Any) -> None:
     for whole in (
         value,
@@ -168,7 +168,7 @@ def test_junk_is_an_answer_or_an_error_and_never_a_crash(value: Any) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), junk, junk), max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_in_a_stream_is_an_error_and_never_a_crash(events: list[tuple[str, Any, Any]]) -> None:
     decoder = AnthropicMessages().decoder({})
     with contextlib.suppress(BackendError):

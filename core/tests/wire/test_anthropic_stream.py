@@ -206,7 +206,6 @@ def test_byte_by_byte_it_is_the_same(name: str) -> None:
 
 
 @given(st.sampled_from(sorted(STREAMS)), st.lists(st.integers(0, 3_000), max_size=12))
-@settings(deadline=None)
 def test_cut_anywhere_it_is_the_same(name: str, cuts: list[int]) -> None:
     data = STREAMS[name]
     places = [0, *sorted(cuts), len(data)]
@@ -306,7 +305,7 @@ def test_what_no_such_stream_carries(data: bytes, kind: type[BackendError], said
 
 
 @given(st.sampled_from(sorted(STREAMS)), st.integers(0, 2_000), st.binary(max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_bytes_are_an_answer_or_an_error(name: str, place: int, junk: bytes) -> None:
     data = STREAMS[name]
     decoder = AnthropicMessages().decoder(HEADERS)
@@ -330,7 +329,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
         [None, True, 5, -1, 1.5, "", "text", "tool_use", [], [1], {}, {"type": "text"}]
     ),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_one_wrong_value_is_an_answer_or_an_error(name: str, place: int, junk: Any) -> None:
     lines = STREAMS[name].replace(b"\r", b"").split(b"\n")
     events = [json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]

@@ -193,7 +193,6 @@ def test_byte_by_byte_it_is_the_same(name: str) -> None:
 
 
 @given(st.sampled_from(sorted(STREAMS)), st.lists(st.integers(0, 3_000), max_size=12))
-@settings(deadline=None)
 def test_cut_anywhere_it_is_the_same(name: str, cuts: list[int]) -> None:
     data = STREAMS[name]
     places = [0, *sorted(cuts), len(data)]
@@ -314,7 +313,7 @@ def test_what_no_such_stream_carries(data: bytes) -> None:
 
 
 @given(st.sampled_from(sorted(STREAMS)), st.integers(0, 3_000), st.binary(min_size=1, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_damaged_bytes_are_never_a_whole_answer(name: str, place: int, junk: bytes) -> None:
     data = STREAMS[name]
     place %= len(data) - len(junk)
@@ -338,7 +337,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
     st.integers(0, 300),
     st.sampled_from([None, True, 5, -1, 1.5, "", "text", [], [1], {}, {"text": "x"}]),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_one_wrong_value_is_an_answer_or_an_error(name: str, place: int, junk: Any) -> None:
     frames = EventStreamDecoder().feed(STREAMS[name])
     events = [

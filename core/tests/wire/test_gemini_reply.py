@@ -269,7 +269,7 @@ ORDINARY = json.dumps(
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_is_an_error_of_ours(data: st.DataObject) -> None:
     body = bytearray(ORDINARY)
     for place in data.draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=8)):
@@ -311,7 +311,7 @@ JSON = st.recursive(
 
 
 @given(path=st.sampled_from(paths(json.loads(ORDINARY))), new=JSON)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_wrong_value_anywhere_is_an_error_of_ours_or_ignored(path: list[Any], new: Any) -> None:
     try:
         deltas = decode(json.dumps(replaced(json.loads(ORDINARY), path, new)).encode())

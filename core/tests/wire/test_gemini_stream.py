@@ -299,7 +299,7 @@ WHOLE["of the provider"] = PROVIDER.stream(SAMPLE).body
 
 
 @given(name=st.sampled_from(sorted(WHOLE)), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_however_a_stream_is_cut_it_gives_the_same(name: str, data: st.DataObject) -> None:
     stream = WHOLE[name]
     places = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=40)))
@@ -314,7 +314,7 @@ def test_byte_by_byte_it_gives_the_same(name: str) -> None:
 
 
 @given(name=st.sampled_from(sorted(WHOLE)), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_is_an_error_of_ours_however_it_is_cut(name: str, data: st.DataObject) -> None:
     stream = bytearray(WHOLE[name])
     for place in data.draw(st.lists(st.integers(0, len(stream) - 1), min_size=1, max_size=10)):

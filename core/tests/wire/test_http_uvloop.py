@@ -14,7 +14,11 @@ _TESTS = """
 import asyncio, sys
 import pytest, uvloop
 
-asyncio.run = uvloop.run
+def run(main):
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+asyncio.run = run
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 

@@ -295,7 +295,7 @@ WHOLE = STREAMS | {
 
 
 @given(name=st.sampled_from(sorted(WHOLE)), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_however_a_stream_is_cut_it_gives_the_same(name: str, data: st.DataObject) -> None:
     stream = WHOLE[name]
     places = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=40)))

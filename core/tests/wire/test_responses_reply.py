@@ -173,7 +173,7 @@ JUNK = st.recursive(
 
 @given(place=st.sampled_from(["output", "status", "error", "usage", "id", "incomplete_details"]),
        junk=JUNK, item=st.sampled_from(["message", "reasoning", "function_call"]))  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_is_an_answer_or_an_error_and_never_a_crash(place: str, junk: Any, item: str) -> None:
     values = [response(MESSAGE) | {place: junk}]
     if isinstance(junk, dict):

@@ -218,7 +218,7 @@ def outcome(parts: Sequence[bytes]) -> tuple[list[ChatDelta], str]:
 
 
 @given(name=st.sampled_from(sorted(STREAMS)), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_however_a_stream_is_cut_it_gives_the_same(name: str, data: st.DataObject) -> None:
     stream = STREAMS[name]
     places = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=40)))
@@ -247,7 +247,7 @@ JUNK = st.recursive(
                              "response.function_call_arguments.delta", "response.created",
                              "response.completed", "error"]),
        members=st.dictionaries(MEMBERS, JUNK, max_size=5))  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_is_a_delta_or_an_error_and_never_a_crash(kind: str, members: Any) -> None:
     junk = f"data: {json.dumps({'type': kind} | members)}\n\n".encode()
     deltas, _ = outcome([HI, junk, end()])
@@ -255,6 +255,6 @@ def test_junk_is_a_delta_or_an_error_and_never_a_crash(kind: str, members: Any) 
 
 
 @given(junk=st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_bytes_of_any_kind_never_crash(junk: bytes) -> None:
     outcome([b"data: " + junk, junk, b"\n\n", HI, junk])

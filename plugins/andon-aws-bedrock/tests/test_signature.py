@@ -92,7 +92,7 @@ calls = st.tuples(
 
 
 @given(calls)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_it_is_the_sdks(call: Any) -> None:
     assert ours(*call) == theirs(*call)
 

@@ -6,7 +6,7 @@ import io
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from andon_cli.markdown import LiveMarkdown
@@ -79,7 +79,6 @@ block = st.one_of(
 documents = st.lists(block, max_size=6).map("\n\n".join)
 
 
-@settings(deadline=None)
 @given(documents, st.data())
 def test_it_looks_the_same_however_it_arrives(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), max_size=20)))

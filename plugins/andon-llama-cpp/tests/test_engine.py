@@ -32,7 +32,7 @@ def engines(tiny):
 token_ids = st.integers(3, 300)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.lists(token_ids, max_size=40), st.integers(1, 12)))
 )

@@ -330,7 +330,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     scripts=st.lists(_STEPS, min_size=1, max_size=3),
     taken=st.integers(1, 4),

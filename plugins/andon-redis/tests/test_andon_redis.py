@@ -69,7 +69,7 @@ def test_any_order_of_steps(server: str) -> None:
         def open(self) -> Ledger:
             return RedisLedger(f"{server}?prefix={self.name}")
 
-    fewer = settings(max_examples=15, stateful_step_count=20, deadline=None)
+    fewer = settings(max_examples=15, stateful_step_count=20)
     run_state_machine_as_test(RedisMachine, settings=fewer)
 
 

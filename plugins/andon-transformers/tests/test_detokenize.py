@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -64,13 +64,11 @@ BYTES = byte_level()
 ids_of_bytes = st.lists(st.integers(0, BYTES.get_vocab_size() - 1))
 
 
-@settings(deadline=None)
 @given(ids=ids_of_bytes)
 def test_byte_level_tokens_give_what_the_tokenizer_decodes(ids: list[int]) -> None:
     assert run(BYTES, [], ids).decode(errors="replace") == decode(BYTES, ids)
 
 
-@settings(deadline=None)
 @given(text=st.text())
 def test_every_text_comes_back_from_its_bytes(text: str) -> None:
     tokenizer = Tokenizer(BYTES.model)
@@ -79,7 +77,6 @@ def test_every_text_comes_back_from_its_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize("strip", [False, True])
-@settings(deadline=None)
 @given(text=st.text(), ids=st.lists(st.integers(257, 262)))
 def test_sentencepiece_tokens_continue_the_prompt(strip: bool, text: str, ids: list[int]) -> None:
     tokenizer = sentencepiece(strip=strip)
@@ -98,7 +95,6 @@ def test_an_answer_keeps_the_space_before_its_first_word() -> None:
     assert run(tokenizer, [], [tokenizer.token_to_id("▁the")]) == b" the"
 
 
-@settings(deadline=None)
 @given(ids=st.lists(st.integers(1, 9), max_size=60), cut=st.integers(0, 60))
 def test_other_vocabularies_are_decoded_in_a_window(ids: list[int], cut: int) -> None:
     tokenizer = wordpiece()

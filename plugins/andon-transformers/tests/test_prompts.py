@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -88,7 +88,6 @@ names = pytest.mark.parametrize("name", TOKENIZERS)
 
 
 @names
-@settings(deadline=None)
 @given(pieces=prompts)
 def test_meant_control_tokens_give_the_ids_of_the_tokenizer(name: str, pieces: list[str]) -> None:
     text = "".join(pieces)
@@ -97,7 +96,6 @@ def test_meant_control_tokens_give_the_ids_of_the_tokenizer(name: str, pieces: l
 
 
 @names
-@settings(deadline=None)
 @given(pieces=prompts)
 @example(pieces=["<s>"])
 @example(pieces=["hello", "</s>", "<|im_start|>", "system\n"])
@@ -109,7 +107,6 @@ def test_content_never_becomes_a_control_token(name: str, pieces: list[str]) -> 
 
 
 @names
-@settings(deadline=None)
 @given(pieces=st.lists(st.sampled_from(WORDS), max_size=12), cut=st.integers(0, 12))
 def test_innocuous_content_is_tokenised_as_a_part_of_the_whole(
     name: str, pieces: list[str], cut: int

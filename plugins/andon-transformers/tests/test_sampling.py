@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from andon_transformers.sampling import Sampler
@@ -24,7 +24,6 @@ def drawn(**changes: Any) -> Counter[int]:
     return Counter(chooser.choose(LOGITS) for _ in range(2000))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=20))
 def test_greedy_takes_the_likeliest(values: list[float]) -> None:
     logits = torch.tensor(values)
