@@ -13,7 +13,7 @@ from andon.errors import (
     RateLimitError,
     ServerError,
 )
-from andon.health import HealthBoard, HealthConfig, HealthState
+from andon.health import HealthBoard, HealthChange, HealthConfig, HealthState
 
 DOWN = ServerError("down", status=500)
 
@@ -34,7 +34,7 @@ def test_failures_in_a_row_open_the_breaker_and_a_success_closes_it() -> None:
     assert board.admit("a", 1.0)
     board.succeeded("a", 1.1)
     assert board.state("a", 1.1) is HealthState.CLOSED
-    assert board.endpoints(1.1) == {"a": HealthState.CLOSED}
+    assert not board.resting(1.1)
 
 
 def test_one_probe_at_a_time() -> None:
@@ -170,3 +170,64 @@ class Breaker(RuleBasedStateMachine):
 
 
 TestBreaker = Breaker.TestCase
+
+
+# -- Several boards that are kept alike ---------------------------------------------------------------
+
+
+class Linked(HealthBoard):
+    """A board that tells another one of every change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other: HealthBoard = self
+        self.now = 0.0
+
+    def changed(self, endpoint: str, change: HealthChange) -> None:
+        self.other.adopt(endpoint, self.now, change)
+
+
+class LinkedBoards(RuleBasedStateMachine):
+    """Two boards that tell each other everything are as one that sees it all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone = HealthBoard()
+        self.boards = Linked(), Linked()
+        self.boards[0].other, self.boards[1].other = self.boards[1], self.boards[0]
+        self.now = 0.0
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 0.9, 1.0, 4.0, 60.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        for board in self.boards:
+            board.now = self.now
+
+    @rule(place=st.booleans(), good=st.booleans(), retry_after=st.sampled_from([None, 3.0]))
+    def outcome(self, place: bool, good: bool, retry_after: float | None) -> None:
+        asker = object()
+        asked = [board.admit("a", self.now, asker) for board in (self.alone, self.boards[place])]
+        assert asked[0] == asked[1]
+        for board in (self.alone, self.boards[place]):
+            if good:
+                board.succeeded("a", self.now, None, asker)
+            else:
+                error = ServerError("down", status=503, retry_after=retry_after)
+                board.failed("a", self.now, error, asker)
+
+    @invariant()
+    def they_agree(self) -> None:
+        for board in self.boards:
+            assert board.state("a", self.now) is self.alone.state("a", self.now)
+            assert board.resting(self.now) == pytest.approx(self.alone.resting(self.now))
+
+
+TestLinkedBoards = LinkedBoards.TestCase
+
+
+def test_what_has_healed_is_forgotten() -> None:
+    board = HealthBoard()
+    fail(board, 1)
+    board.succeeded("a", 300.0)
+    fail(board, 2, now=300.0)
+    assert board.state("a", 300.0) is HealthState.CLOSED

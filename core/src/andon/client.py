@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import (
     Mapping,
     Sequence,
@@ -253,6 +254,14 @@ class Client(_BaseClient):
         if isinstance(asked, AnswersQuestions):
             asked.check_health()
 
+    def resting(self) -> Mapping[str, float]:
+        """Return the models that are not asked as usual since they failed lately.
+
+        :return: for each ``backend:model`` the seconds that it rests; 0.0 where the next request
+            may try it. Where processes share their health, what they all know.
+        """
+        return self._place.house.health.resting(time.monotonic())
+
     def learn_slots(self, backend: str) -> int | None:
         """Ask a backend how many requests it serves at a time, and route by it from now on.
 
@@ -351,6 +360,12 @@ class AsyncClient(_BaseClient):
         asked = await self._areach(backend)
         if isinstance(asked, AnswersQuestions):
             await asked.acheck_health()
+
+    async def resting(self) -> Mapping[str, float]:
+        """Return the models that failed lately; see :meth:`Client.resting`."""
+        import asyncio
+
+        return await asyncio.to_thread(self._place.house.health.resting, time.monotonic())
 
     async def learn_slots(self, backend: str) -> int | None:
         """Ask a backend how many requests it serves; see :meth:`Client.learn_slots`."""

@@ -36,6 +36,7 @@ from andon.effects import (
     Leave,
     Measure,
     Next,
+    Probe,
     Reserve,
     Send,
     Settle,
@@ -81,6 +82,8 @@ class World:
                 return router.admit(candidates, ask, now)
             case Leave(admission, now, tokens, answered):
                 return admission.leave(now, tokens=tokens, answered=answered)
+            case Probe(health, endpoint, now, asker):
+                return health.admit(endpoint, now, asker)
         raise AssertionError(f"no driver performs {effect!r}")
 
     def _tell(self, event: Event) -> None:
@@ -212,7 +215,9 @@ async def _aperform(effect: Effect, world: World) -> Any:
             return await turn.await_(timeout)
     ledger = isinstance(effect, Reserve | Settle) and world.breaker.ledger.waits
     router = isinstance(effect, Admit | Leave) and world.router_waits
-    return await _perform_in_thread(effect, world) if ledger or router else world.perform(effect)
+    health = isinstance(effect, Probe) and effect.health.waits
+    waits = ledger or router or health
+    return await _perform_in_thread(effect, world) if waits else world.perform(effect)
 
 
 async def _aquestion(effect: Measure | LearnCard | CountThere, world: World) -> Any:
@@ -237,7 +242,7 @@ async def _astream(effect: Send | AnyReady | Close) -> Any:
 
 
 async def _perform_in_thread(effect: Effect, world: World) -> Any:
-    """Ask the ledger in a thread; what it has begun is finished, whatever becomes of the task."""
+    """Ask what others share in a thread; what was begun is undone where the task is cancelled."""
     import asyncio
 
     asking = asyncio.ensure_future(asyncio.to_thread(world.perform, effect))
@@ -249,6 +254,8 @@ async def _perform_in_thread(effect: Effect, world: World) -> Any:
             await asyncio.to_thread(result.cancel)
         elif isinstance(effect, Admit) and not isinstance(result, BaseException):
             await asyncio.to_thread(result.leave, effect.now, answered=False)
+        elif isinstance(effect, Probe) and result is True:
+            effect.health.released(effect.endpoint, effect.asker)
         raise
 
 

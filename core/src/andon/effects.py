@@ -14,6 +14,7 @@ from andon.backends import Backend, PromptMeasure
 from andon.budget import Reservation
 from andon.chat import ChatDelta, ChatRequest
 from andon.events import Event
+from andon.health import HealthBoard
 from andon.routing import Admission, Ask, Candidate, Router, Turn
 from andon.specs import BackendSpec, ModelCard
 
@@ -134,6 +135,16 @@ class WaitTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Let this request try an endpoint again that failed. Answer: whether it may."""
+
+    health: HealthBoard
+    endpoint: str
+    now: float
+    asker: object
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """What time is it? Answer: seconds of a clock that never goes back."""
 
@@ -157,6 +168,7 @@ Effect: TypeAlias = (
     Admit
     | Leave
     | WaitTurn
+    | Probe
     | Create
     | Measure
     | LearnCard
@@ -222,6 +234,12 @@ def wait_turn(turn: Turn, timeout: float | None) -> Steps[bool]:
     """Wait for a turn in a queue."""
     came: bool = yield WaitTurn(turn, timeout)
     return came
+
+
+def probe(health: HealthBoard, endpoint: str, now: float, asker: object) -> Steps[bool]:
+    """Ask whether a request may try an endpoint again."""
+    may: bool = yield Probe(health, endpoint, now, asker)
+    return may
 
 
 def clock() -> Steps[float]:

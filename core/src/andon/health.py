@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from andon.errors import (
     AndonError,
@@ -69,8 +70,30 @@ class HealthConfig:
     slow_first_token: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChange:
+    """What an outcome changed about an endpoint, for boards that are kept alike.
+
+    :param good: how many answers came.
+    :param bad: how many failures.
+    :param rest: seconds for which it rests from now on, or 0.0 where it is well again; None where
+        neither is new.
+    :param rests: how many rests it has had without a success between.
+    :param probed: whether a probe of it has ended.
+    """
+
+    good: int = 0
+    bad: int = 0
+    rest: float | None = None
+    rests: int = 0
+    probed: bool = False
+
+
 #: A request that does not say which one it is.
-_ANY = object()
+ANYBODY = object()
+
+#: Failures that have faded to this are forgotten, and with them the breaker.
+_FADED = 0.05
 
 
 @dataclass(slots=True)
@@ -88,8 +111,15 @@ class _Breaker:
 class HealthBoard:
     """The breakers of a client's endpoints. Every ``now`` is in seconds and never goes back.
 
+    Several boards can be kept alike: each says in :meth:`changed` what became of an endpoint, and
+    is told in :meth:`adopt` what the others said.
+
     :param config: when an endpoint rests.
     """
+
+    #: Whether :meth:`admit` may have to ask a server who probes, so that an event loop asks in a
+    #: thread. Nothing else may ever wait.
+    waits: ClassVar[bool] = False
 
     config: HealthConfig = HealthConfig()
     _breakers: dict[str, _Breaker] = field(default_factory=dict)
@@ -106,7 +136,7 @@ class HealthBoard:
             return HealthState.CLOSED
         return HealthState.OPEN if now < breaker.open_until else HealthState.HALF_OPEN
 
-    def admit(self, endpoint: str, now: float, asker: object = _ANY) -> bool:
+    def admit(self, endpoint: str, now: float, asker: object = ANYBODY) -> bool:
         """Return whether an endpoint may be asked; one that is tried again has one request.
 
         After True, exactly one of :meth:`succeeded`, :meth:`failed` and :meth:`released` must
@@ -141,7 +171,7 @@ class HealthBoard:
         endpoint: str,
         now: float,
         first_token: float | None = None,
-        asker: object = _ANY,
+        asker: object = ANYBODY,
     ) -> None:
         """Note an answer.
 
@@ -159,13 +189,11 @@ class HealthBoard:
             # Most endpoints never fail, and cost no lock.
             return
         with self._lock:
-            if breaker.open_until is not None:
-                breaker.good = breaker.bad = 0.0
-            self._fade(breaker, now)
-            breaker.good += 1
-            breaker.open_until, breaker.rests, breaker.probing = None, 0, None
+            well, probed = breaker.open_until is not None, breaker.probing is not None
+            self._heal(endpoint, breaker, now, 1, well=well)
+            self.changed(endpoint, HealthChange(good=1, rest=0.0 if well else None, probed=probed))
 
-    def failed(self, endpoint: str, now: float, error: AndonError, asker: object = _ANY) -> None:
+    def failed(self, endpoint: str, now: float, error: AndonError, asker: object = ANYBODY) -> None:
         """Note a failure; an error that is about the request alone speaks for the endpoint.
 
         :param endpoint: who failed.
@@ -180,22 +208,62 @@ class HealthBoard:
         else:
             self.released(endpoint, asker)
 
-    def released(self, endpoint: str, asker: object = _ANY) -> None:
+    def released(self, endpoint: str, asker: object = ANYBODY) -> None:
         """Note that a request ended without telling anything.
 
         :param endpoint: who was asked.
         :param asker: the request.
         """
         breaker = self._breakers.get(endpoint)
-        if breaker is not None and breaker.probing is asker:
-            breaker.probing = None
+        if breaker is None:
+            return
+        with self._lock:
+            if breaker.probing is asker:
+                breaker.probing = None
+                self.changed(endpoint, HealthChange(probed=True))
 
-    def endpoints(self, now: float) -> Mapping[str, HealthState]:
-        """Return what is known of every endpoint that ever failed.
+    def resting(self, now: float) -> Mapping[str, float]:
+        """Return the endpoints that are not asked as usual, and for how many seconds they rest.
+
+        One that is to be tried again with the next request rests 0.0 seconds.
 
         :param now: the time.
         """
-        return {name: self.state(name, now) for name in list(self._breakers)}
+        open_ = [name for name, one in list(self._breakers.items()) if one.open_until is not None]
+        return {name: self.rest_left(name, now) for name in open_}
+
+    # -- Several boards that are kept alike -----------------------------------------------------
+
+    def changed(self, endpoint: str, change: HealthChange) -> None:
+        """Do something about a change; here nothing.
+
+        It is called with a lock held, and must not wait.
+
+        :param endpoint: whose health changed.
+        :param change: how.
+        """
+
+    def adopt(self, endpoint: str, now: float, change: HealthChange) -> None:
+        """Take over what changed on another board.
+
+        :param endpoint: whose health changed.
+        :param now: the time.
+        :param change: how.
+        """
+        with self._lock:
+            breaker = self._breakers.get(endpoint)
+            if breaker is None:
+                if not (change.bad or change.rest):
+                    return
+                breaker = self._breakers.setdefault(endpoint, _Breaker(seen=now))
+            self._fade(breaker, now)
+            breaker.bad += change.bad
+            if change.rest:
+                breaker.good += change.good
+                breaker.open_until, breaker.rests = now + change.rest, change.rests
+                breaker.probing = None
+            else:
+                self._heal(endpoint, breaker, now, change.good, well=change.rest == 0.0)
 
     def _note_failure(
         self, endpoint: str, now: float, retry_after: float | None, asker: object
@@ -206,21 +274,32 @@ class HealthBoard:
             breaker.bad += 1
             many = breaker.bad >= self.config.failures
             most = breaker.bad >= self.config.share * (breaker.bad + breaker.good)
-            if breaker.open_until is not None or (many and most) or retry_after is not None:
-                self._open(breaker, now, retry_after, asker)
+            if breaker.open_until is None:
+                opens = (many and most) or retry_after is not None
+            else:
+                # Requests that were on their way when it opened make no rest longer.
+                opens = breaker.probing is asker
+            change = self._open(breaker, now, retry_after) if opens else HealthChange(bad=1)
+            self.changed(endpoint, change)
 
-    def _open(
-        self, breaker: _Breaker, now: float, retry_after: float | None, asker: object
-    ) -> None:
-        config = self.config
+    def _open(self, breaker: _Breaker, now: float, retry_after: float | None) -> HealthChange:
+        config, probed = self.config, breaker.probing is not None
         rest = min(config.rest * 2.0 ** min(breaker.rests, 32), config.longest_rest)
         if retry_after is not None:
             rest = max(rest, min(retry_after, config.longest_wait))
-        until = now + rest
-        # Requests that were on their way when it opened make no rest longer.
-        if breaker.probing is asker or breaker.open_until is None:
-            breaker.rests += 1
-            breaker.open_until, breaker.probing = until, None
+        breaker.rests += 1
+        breaker.open_until, breaker.probing = now + rest, None
+        return HealthChange(bad=1, rest=rest, rests=breaker.rests, probed=probed)
+
+    def _heal(self, endpoint: str, breaker: _Breaker, now: float, good: int, *, well: bool) -> None:
+        """Note answers, of which one may have ended a rest."""
+        if well:
+            breaker.good = breaker.bad = 0.0
+            breaker.open_until, breaker.rests, breaker.probing = None, 0, None
+        self._fade(breaker, now)
+        breaker.good += good
+        if breaker.open_until is None and breaker.bad < _FADED:
+            self._breakers.pop(endpoint, None)
 
     def _fade(self, breaker: _Breaker, now: float) -> None:
         kept = 0.5 ** (max(0.0, now - breaker.seen) / self.config.half_life)

@@ -27,7 +27,7 @@ from andon.announcements import (
 )
 from andon.attempt import ask, conclude, finish, upper_bound
 from andon.chat import Attempt, ChatRequest, ChatResponse, Patience
-from andon.effects import Leave, Steps, admit, clock, wait_turn
+from andon.effects import Leave, Steps, admit, clock, probe, wait_turn
 from andon.errors import (
     AndonError,
     AnsweredElsewhere,
@@ -204,12 +204,12 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
         candidate = queue.waiting.popleft()
         if not _is_larger(trip, candidate, queue.window):
             continue
-        name, now = str(candidate.ref), (yield from clock())
-        probe = trip.house.health.state(name, now) is HealthState.HALF_OPEN
-        if trip.house.health.admit(name, now, trip):
-            trip.patience = _patience(trip, candidate, others=bool(queue.waiting), probe=probe)
+        health, name, now = trip.house.health, str(candidate.ref), (yield from clock())
+        again = health.state(name, now) is HealthState.HALF_OPEN
+        if (yield from probe(health, name, now, trip)) if again else health.admit(name, now, trip):
+            trip.patience = _patience(trip, candidate, others=bool(queue.waiting), probe=again)
             return candidate
-        left = trip.house.health.rest_left(name, now)
+        left = health.rest_left(name, now)
         queue.resting.append(candidate)
         if queue.waiting or len(queue.resting) > 1:
             rest = BackendResting(f"it failed lately and rests {left:.1f} s", retry_after=left)

@@ -16,6 +16,7 @@ from andon.context import ContextManager, ContextWindow
 from andon.context.manager import counter_for
 from andon.drivers import World
 from andon.errors import AndonError, ClientClosedError, SettingsError
+from andon.health import HealthBoard
 from andon.plugins import Plugins
 from andon.pricing import Priced, PriceTable
 from andon.pricing.rows import as_table, read_prices
@@ -196,11 +197,13 @@ class Workplace:
     def _build_house(self, prices: Mapping[str, Priced], *, observed: bool) -> House:
         settings, plugins = self.settings, self.plugins
         profiles = ProfileTable(settings.profiles, plugins.model_profile)
+        router = _find_router(settings.routing, plugins)
         return House(
             find_backend=self.find_backend,
             selector=BackendSelector(settings.privacy),
             prices=_price_table(settings, plugins, prices),
-            router=_find_router(settings.routing, plugins),
+            router=router,
+            health=getattr(router, "health", None) or HealthBoard(),
             profiles=profiles,
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
             truncation_block=settings.truncation_block,

@@ -218,3 +218,6 @@ def test_the_health_of_backends(invoke: Any, monkeypatch: pytest.MonkeyPatch) ->
     table = invoke("backends", "--health").stdout
     assert "HEALTH" in table
     assert "stub" in table
+    # What other processes found out that share their health.
+    monkeypatch.setattr("andon.Client.resting", lambda client: {"stub:echo": 12.3, "other:m": 1.0})
+    assert "rests after failures: echo (12 s)" in invoke("backends", "--health").stdout

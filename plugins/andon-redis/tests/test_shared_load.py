@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from random import Random
@@ -40,35 +37,8 @@ HOME = one("home")
 CLOUD = one("cloud", Locality.PUBLIC, 100)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("neither redis-server nor valkey-server is installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("redis")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Ready to accept connections" in line:
-            break
-    else:
-        pytest.fail("the server did not start")
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
-
-
-@pytest.fixture
-def url(server: str, request: pytest.FixtureRequest) -> str:
-    return f"{server}?prefix={request.node.name}"
-
-
 Share = Callable[..., SpilloverRouter]
+Until = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
@@ -87,16 +57,7 @@ def share(url: str) -> Iterator[Share]:
         store.close()
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what other threads and the server bring about."""
-    end = time.monotonic() + 20
-    pause = threading.Event()
-    while not true():
-        assert time.monotonic() < end
-        pause.wait(0.01)
-
-
-def test_two_processes_count_together(share: Share) -> None:
+def test_two_processes_count_together(share: Share, until: Until) -> None:
     one_process, other = share(), share()
     assert one_process.waits
     first = one_process.admit([HOME], Ask(), 0.0)
@@ -142,7 +103,7 @@ def test_who_gives_up_leaves_the_queue(share: Share) -> None:
     assert third.turn is not None and third.turn.wait(20)
 
 
-def test_the_rules_are_those_of_one_process(share: Share) -> None:
+def test_the_rules_are_those_of_one_process(share: Share, until: Until) -> None:
     router = share(spillover_threshold=10, max_queue_depth=50, slots={"home": 4})
     admissions = [router.admit([HOME, CLOUD], Ask(), 0.0) for _ in range(100)]
     places = [admission.order[0] for admission in admissions]
@@ -159,7 +120,7 @@ def test_the_rules_are_those_of_one_process(share: Share) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_same_requests_fare_the_same(share: Share, seed: int) -> None:
+def test_the_same_requests_fare_the_same(share: Share, seed: int, until: Until) -> None:
     """One process's own books, and the server's: move by move the same."""
     random = Random(seed)
     values: dict[str, Any] = {
@@ -210,7 +171,7 @@ def test_the_same_requests_fare_the_same(share: Share, seed: int) -> None:
         until(agree)
 
 
-def test_going_on_elsewhere(share: Share) -> None:
+def test_going_on_elsewhere(share: Share, until: Until) -> None:
     router = share()
     first, second = (router.admit([HOME, CLOUD], Ask(), 0.0) for _ in range(2))
     first.move(CLOUD, 1.0)
@@ -221,7 +182,7 @@ def test_going_on_elsewhere(share: Share) -> None:
     until(lambda: router.load("cloud").in_flight + router.load("home").in_flight == 0)
 
 
-def test_priorities_and_fair_shares_hold_between_processes(share: Share) -> None:
+def test_priorities_and_fair_shares_hold_between_processes(share: Share, until: Until) -> None:
     routers = [share(max_queue_depth=20) for _ in range(2)]
     first = routers[0].admit([HOME], Ask(), 0.0)
     asks = [
@@ -322,7 +283,7 @@ sys.stdin.read()
 """
 
 
-def test_what_a_killed_process_held_goes_to_the_next(url: str, share: Share) -> None:
+def test_what_a_killed_process_held_goes_to_the_next(url: str, share: Share, until: Until) -> None:
     router = share(lease=0.6)
     command = [sys.executable, "-c", VICTIM, url, "0.6"]
     with subprocess.Popen(
@@ -359,7 +320,7 @@ def test_without_the_server_each_process_stands_alone() -> None:
     router.close()
 
 
-def test_books_that_are_forgotten_end_their_threads(url: str) -> None:
+def test_books_that_are_forgotten_end_their_threads(url: str, until: Until) -> None:
     before = set(threading.enumerate())
     router = SpilloverRouter(RouterConfig(), RedisLoad(url))
     router.admit([HOME], Ask(), 0.0).leave(0.0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from andon.health import HealthBoard
 from andon.routing.turn import Turn
 from andon.selection import ModelRef
 from andon.specs import BackendSpec
@@ -86,6 +87,10 @@ class Router(Protocol):
 
     #: Whether it goes by :attr:`Ask.tokens`, which takes longer to find out than to decide.
     weighs: bool = True
+
+    #: The health of endpoints as all processes see it that share the load, or None where each sees
+    #: to itself.
+    health: HealthBoard | None = None
 
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
         """Decide where a request goes and count it there, in one step.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from andon.errors import Rejected
+from andon.health import HealthBoard
 from andon.routing.contract import Ask, Candidate
 from andon.routing.in_order import healthy_first
 from andon.routing.load import Load, LoadStore, Option, Plan
@@ -35,6 +36,7 @@ class CountedRouter:
         self._store: LoadStore = MemoryLoad(config.aging) if store is None else store
         self.waits = self._store.waits
         self.weighs = True
+        self.health: HealthBoard | None = self._store.health
         self._slots = dict(config.slots)
         self._services: dict[str, ServiceTime] = {}
         self._lock = threading.Lock()

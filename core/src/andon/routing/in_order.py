@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from andon.health import HealthBoard
 from andon.routing.contract import Admission, Ask, Candidate
 
 
@@ -26,6 +27,7 @@ class InOrder:
     """Asks the candidates in the caller's order of preference, those at rest last."""
 
     waits = False
+    health: HealthBoard | None = None
     weighs = False
 
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:

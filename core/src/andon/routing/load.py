@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from andon.errors import Rejected
+from andon.health import HealthBoard
 from andon.routing.contract import Ask, Candidate
 from andon.routing.turn import Turn
 
@@ -144,6 +145,11 @@ class LoadStore(Protocol):
 
     #: Whether it talks to a server.
     waits: bool
+
+    @property
+    def health(self) -> HealthBoard | None:
+        """The health of endpoints as all see it that share the books, or None where nobody does."""
+        ...
 
     def take(self, plan: Plan, ask: Ask, now: float) -> Any:
         """Decide and count in one step; return a :class:`Ticket`.

@@ -83,6 +83,7 @@ class MemoryLoad:
     """
 
     waits = False
+    health = None
 
     def __init__(self, aging: float = AGING) -> None:
         self._aging = aging

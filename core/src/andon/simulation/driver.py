@@ -24,6 +24,7 @@ from andon.effects import (
     Leave,
     Measure,
     Next,
+    Probe,
     Reserve,
     Send,
     Settle,
@@ -327,6 +328,7 @@ _PERFORM: dict[type, Callable[[Walk, Any], Any]] = {
     Leave: Walk._leave,  # noqa: SLF001
     Measure: Walk._measure,  # noqa: SLF001
     Next: Walk._next,  # noqa: SLF001
+    Probe: Walk._at_once,  # noqa: SLF001
     Reserve: Walk._ledger,  # noqa: SLF001
     Send: Walk._send,  # noqa: SLF001
     Settle: Walk._ledger,  # noqa: SLF001

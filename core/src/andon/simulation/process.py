@@ -26,6 +26,7 @@ class SharedLoad:
     """
 
     waits = False
+    health = None
 
     def __init__(self, store: MemoryLoad) -> None:
         self._store = store

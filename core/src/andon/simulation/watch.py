@@ -10,7 +10,7 @@ from andon.budget import Ledger, Reservation
 from andon.chat import ChatDelta, ChatResponse, FinishReason, Usage
 from andon.effects import Reserve, Settle
 from andon.errors import AndonError, StreamInterrupted
-from andon.health import HealthBoard, HealthConfig, HealthState
+from andon.health import ANYBODY, HealthBoard, HealthConfig, HealthState
 from andon.pricing import TokenPricing
 from andon.privacy import PrivacyTier
 
@@ -269,7 +269,7 @@ class WatchedHealth(HealthBoard):
         self._world = world
         self._probes: dict[str, Walk | None] = {}
 
-    def admit(self, endpoint: str, now: float, asker: object = None) -> bool:
+    def admit(self, endpoint: str, now: float, asker: object = ANYBODY) -> bool:
         """Return whether an endpoint may be asked; see :meth:`HealthBoard.admit`."""
         tried_again = self.state(endpoint, now) is HealthState.HALF_OPEN
         admitted = super().admit(endpoint, now, asker)
@@ -284,7 +284,7 @@ class WatchedHealth(HealthBoard):
         endpoint: str,
         now: float,
         first_token: float | None = None,
-        asker: object = None,
+        asker: object = ANYBODY,
     ) -> None:
         """Note an answer; see :meth:`HealthBoard.succeeded`."""
         self._reported(endpoint)
@@ -292,12 +292,12 @@ class WatchedHealth(HealthBoard):
         if self.state(endpoint, now) is HealthState.CLOSED:
             self._probes.pop(endpoint, None)
 
-    def failed(self, endpoint: str, now: float, error: AndonError, asker: object = None) -> None:
+    def failed(self, endpoint: str, now: float, error: AndonError, asker: object = ANYBODY) -> None:
         """Note a failure; see :meth:`HealthBoard.failed`."""
         self._reported(endpoint)
         super().failed(endpoint, now, error, asker)
 
-    def released(self, endpoint: str, asker: object = None) -> None:
+    def released(self, endpoint: str, asker: object = ANYBODY) -> None:
         """Note a request that told nothing; see :meth:`HealthBoard.released`."""
         self._reported(endpoint)
         super().released(endpoint, asker)

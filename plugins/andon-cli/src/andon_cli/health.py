@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,20 @@ def ask_all(client: Client, names: Iterable[str]) -> Sequence[Report]:
     """
     names = list(names)
     with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-        return list(pool.map(lambda name: _ask(client, name), names))
+        reports = list(pool.map(lambda name: _ask(client, name), names))
+    resting = client.resting()
+    return [
+        replace(report, detail=report.detail or _rest_of(report, resting)) for report in reports
+    ]
+
+
+def _rest_of(report: Report, resting: Mapping[str, float]) -> str:
+    """Return which models other processes that share their health let rest."""
+    own = {name: left for name, left in resting.items() if name.startswith(f"{report.backend}:")}
+    if not own:
+        return ""
+    rests = ", ".join(f"{name.partition(':')[2]} ({left:.0f} s)" for name, left in own.items())
+    return f"rests after failures: {rests}"
 
 
 def _ask(client: Client, name: str) -> Report:

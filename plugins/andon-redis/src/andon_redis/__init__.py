@@ -1,4 +1,4 @@
-"""Budgets and queues of many machines in one Redis or Valkey."""
+"""Budgets, queues and health of many machines in one Redis or Valkey."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _create(url: str) -> Ledger:
 
 @hookimpl
 def andon_register_routers() -> Iterable[RouterSpec]:
-    """Offer the strategy ``redis``: one of andon's own, its counts and queues shared."""
+    """Offer the strategy ``redis``: one of andon's own; counts, queues and health are shared."""
     return [RouterSpec(name="redis", create=_create_router)]
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 import uuid
 import warnings
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +19,12 @@ from andon.routing.load import AGING, SHARE, Load, Marks, Option, Plan, rejected
 from andon.routing.memory import MemoryLoad
 from andon.routing.turn import Turn
 from andon_redis.address import connect
+from andon_redis.clerk import REST, TIMEOUT, Clerk
+from andon_redis.health import RedisHealth
 from andon_redis.load_scripts import LEAVE, LOOK, MOVE, RENEW, RESIZE, TAKE
 
 #: Seconds after which a process that gave no sign counts as dead, and its requests no more.
 LEASE = 15.0
-
-#: Seconds to wait for the server, and to go without it before it is asked again.
-TIMEOUT = 2.0
-REST = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -70,13 +66,17 @@ class RedisLoad:
         self._lease = lease
         self._clock = clock
         self._channel = f"{self._prefix}turns:{uuid.uuid4().hex}"
-        scripts = {"take": TAKE, "look": LOOK, "resize": RESIZE}
+        scripts = {
+            "take": TAKE, "look": LOOK, "resize": RESIZE,
+            "leave": LEAVE, "move": MOVE, "renew": RENEW,
+        }  # fmt: skip
         self._scripts = {name: self._server.register_script(text) for name, text in scripts.items()}
         self._alone = MemoryLoad(aging)
         self._down_until = 0.0
         self._bookings: dict[str, _Booking] = {}
         self._lock = threading.Lock()
-        self._clerk: _Clerk | None = None
+        self._clerk: Clerk | None = None
+        self.health = RedisHealth(url, lease=lease, clock=clock)
 
     def __repr__(self) -> str:
         return f"RedisLoad({self._shown!r})"
@@ -121,7 +121,7 @@ class RedisLoad:
             return
         if ticket.id is not None and self._clerk is not None:
             keys = [self._base(ticket.option.name), self._base(option.name)]
-            self._clerk.do("move", keys, [ticket.id, self._lease])
+            self._clerk.leave(("move", keys, [ticket.id, self._lease]))
         ticket.option, ticket.turn, ticket.begun = option, None, now
 
     def leave(self, ticket: Any, now: float) -> None:
@@ -134,7 +134,7 @@ class RedisLoad:
             return
         self._bookings.pop(identifier, None)
         if self._clerk is not None:
-            self._clerk.do("leave", [self._base(ticket.option.name)], [identifier])
+            self._clerk.leave(("leave", [self._base(ticket.option.name)], [identifier]))
 
     def resize(self, name: str, slots: int) -> None:
         """Take note of a backend's slots; see :meth:`andon.routing.LoadStore.resize`."""
@@ -163,6 +163,7 @@ class RedisLoad:
             clerk, self._clerk = self._clerk, None
         if clerk is not None:
             clerk.stop()
+        self.health.close()
         self._server.close()
 
     def _base(self, name: str) -> str:
@@ -172,7 +173,7 @@ class RedisLoad:
         if self._clerk is None:
             with self._lock:
                 if self._clerk is None:
-                    self._clerk = _Clerk(self, self._server, self._channel, self._lease)
+                    self._clerk = Clerk(self, self._server, self._channel, self._lease / 3)
 
     def _go_without(self, error: Exception) -> None:
         self._down_until = self._clock() + REST
@@ -185,78 +186,17 @@ class RedisLoad:
 
     # -- For the clerk ----------------------------------------------------------------------
 
-    def held(self) -> list[tuple[str, str]]:
-        """Return id and base key of every request of this process."""
-        return [(key, self._base(one.option.name)) for key, one in list(self._bookings.items())]
+    def pass_on(self, items: Sequence[tuple[str, list[str], list[Any]]]) -> None:
+        """Run the scripts that were left; see :class:`andon_redis.clerk.Employer`."""
+        for script, keys, arguments in items:
+            with suppress(redis.RedisError, OSError):
+                # What is lost here ends with its lease.
+                self._scripts[script](keys=keys, args=arguments)
 
-    def give(self, identifier: str) -> None:
-        """Give a request its turn."""
-        booking = self._bookings.get(identifier)
-        if booking is None or booking.turn is None or booking.turn.come:
-            return
-        booking.begun = self._clock()
-        if not booking.turn.give():
-            self.leave(booking, booking.begun)
-
-
-class _Clerk:
-    """Two threads of a process: one hears whose turn it is, one passes on what must not block.
-
-    They know the books by a weak reference, and end with them.
-    """
-
-    def __init__(self, books: RedisLoad, server: Any, channel: str, lease: float) -> None:
-        self._books = weakref.ref(books)
-        self._lease = lease
-        self._work: queue.SimpleQueue[tuple[str, list[str], list[Any]] | None] = queue.SimpleQueue()
-        self._scripts = {
-            name: server.register_script(text)
-            for name, text in (("leave", LEAVE), ("move", MOVE), ("renew", RENEW))
-        }
-        self._turns = server.pubsub(ignore_subscribe_messages=True)
-        # At once: what is published before nobody hears.
-        self._turns.subscribe(channel)
-        self._ended = threading.Event()
-        self._threads = [
-            threading.Thread(target=work, name=f"andon-redis {work.__name__}", daemon=True)
-            for work in (self._pass_on, self._hear)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def do(self, script: str, keys: list[str], arguments: list[Any]) -> None:
-        """Run a script soon; never blocks, not even while memory is collected."""
-        self._work.put((script, keys, arguments))
-
-    def stop(self) -> None:
-        """Pass on what was asked, and end."""
-        self._work.put(None)
-        self._threads[0].join(2 * TIMEOUT)
-        self._ended.set()
-        self._threads[1].join(2 * TIMEOUT)
-        self._turns.close()
-
-    def _pass_on(self) -> None:
-        due = time.monotonic() + self._lease / 3
-        while self._books() is not None:
-            try:
-                item = self._work.get(timeout=max(0.0, min(1.0, due - time.monotonic())))
-                if item is None:
-                    return
-                script, keys, arguments = item
-                with suppress(redis.RedisError, OSError):
-                    # What is lost here ends with its lease.
-                    self._scripts[script](keys=keys, args=arguments)
-            except queue.Empty:
-                pass
-            if time.monotonic() >= due:
-                due = time.monotonic() + self._lease / 3
-                self._renew()
-
-    def _renew(self) -> None:
-        books = self._books()
-        held = books.held() if books is not None else []
-        if books is None or not held:
+    def look_after(self) -> None:
+        """Renew the lease of every request of this process."""
+        held = [(key, self._base(one.option.name)) for key, one in list(self._bookings.items())]
+        if not held:
             return
         with suppress(redis.RedisError, OSError):
             arguments: list[Any] = [self._lease, *(identifier for identifier, _ in held)]
@@ -264,22 +204,22 @@ class _Clerk:
             for (identifier, _), still in zip(held, waits, strict=True):
                 if not still:
                     # Its turn came while nobody heard.
-                    books.give(identifier)
+                    self.hear(identifier)
 
-    def _hear(self) -> None:
-        while not self._ended.is_set() and self._books() is not None:
-            try:
-                message = self._turns.get_message(timeout=0.5)
-            except (redis.RedisError, OSError):
-                self._ended.wait(REST)
-                continue
-            if message is not None:
-                self._give(message["data"])
+    def join_again(self) -> None:
+        """Turns that came while nobody heard are found when leases are renewed."""
 
-    def _give(self, identifier: str) -> None:
-        books = self._books()
-        if books is not None:
-            books.give(identifier)
+    def hear(self, data: str) -> None:
+        """Give a request its turn.
+
+        :param data: its id.
+        """
+        booking = self._bookings.get(data)
+        if booking is None or booking.turn is None or booking.turn.come:
+            return
+        booking.begun = self._clock()
+        if not booking.turn.give():
+            self.leave(booking, booking.begun)
 
 
 def _values(group: int, marks: Marks | None, option: Option) -> list[float]:
