@@ -1,9 +1,9 @@
 """The health of endpoints as many processes and machines see it together, in Redis or Valkey.
 
-Every process has breakers of its own, with the rules of :class:`andon.health.HealthBoard`, and tells the
-others what changed: so an endpoint that is well costs no question, and one that rests for one rests
-for all as soon as they are told, within milliseconds. Only who may probe it is asked of the server,
-which grants that to one request of all processes at a time.
+Every process has breakers of its own, with the rules of :class:`andon.health.HealthBoard`, and
+tells the others what changed: so an endpoint that is well costs no question, and one that rests for
+one rests for all as soon as they are told, within milliseconds. Only who may probe it is asked of
+the server, which grants that to one request of all processes at a time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import ceil
 from typing import ClassVar
 
 import redis
@@ -62,6 +63,8 @@ class RedisHealth(HealthBoard):
         self._down_until = 0.0
         #: Answers of endpoints that failed lately, which nobody was told of yet.
         self._answers: Counter[str] = Counter()
+        #: How many changes of each endpoint the server was not told of yet.
+        self._untold: Counter[str] = Counter()
         #: The probes of this process, by endpoint: the token of each.
         self._probes: dict[str, str] = {}
         self._joining = threading.Lock()
@@ -93,7 +96,7 @@ class RedisHealth(HealthBoard):
         return False
 
     def resting(self, now: float) -> Mapping[str, float]:
-        """Return who rests, as the server knows it; see :meth:`andon.health.HealthBoard.resting`."""
+        """Return who rests, as the server knows it; see :class:`andon.health.HealthBoard`."""
         self.join_again()
         return super().resting(now)
 
@@ -113,6 +116,7 @@ class RedisHealth(HealthBoard):
             return
         token = self._probes.pop(endpoint, "") if change.probed else ""
         if self._clerk is not None and (token or change != HealthChange(probed=True)):
+            self._untold[endpoint] += 1
             self._clerk.leave((endpoint, change, token))
 
     def _claim(self, endpoint: str, now: float) -> bool:
@@ -165,25 +169,33 @@ class RedisHealth(HealthBoard):
     def pass_on(self, items: Sequence[tuple[str, HealthChange, str]]) -> None:
         """Tell the others; see :class:`andon_redis.clerk.Employer`."""
         for endpoint, change, token in items:
-            told = {
-                "by": self._me,
-                "endpoint": endpoint,
-                "good": change.good + self._answers.pop(endpoint, 0),
-                "bad": change.bad,
-                "rest": change.rest,
-                "rests": change.rests,
-            }
-            rest = -1 if change.rest is None else int(change.rest * 1000)
-            with suppress(redis.RedisError, OSError):
-                # Others find out by themselves, or when they join again.
-                self._scripts["tell"](
-                    keys=self._keys(endpoint),
-                    args=[endpoint, rest, change.rests, token, self._channel, json.dumps(told)],
-                )
+            self._tell(endpoint, change, token)
+            with self._lock:
+                self._untold[endpoint] -= 1
+                if not self._untold[endpoint]:
+                    del self._untold[endpoint]
+
+    def _tell(self, endpoint: str, change: HealthChange, token: str = "") -> None:
+        told = {
+            "by": self._me,
+            "endpoint": endpoint,
+            "good": change.good + self._answers.pop(endpoint, 0),
+            "bad": change.bad,
+            "rest": change.rest,
+            "rests": change.rests,
+        }
+        rest = -1 if change.rest is None else ceil(change.rest * 1000)
+        with suppress(redis.RedisError, OSError):
+            # Others find out by themselves, or when they join again.
+            self._scripts["tell"](
+                keys=self._keys(endpoint),
+                args=[endpoint, rest, change.rests, token, self._channel, json.dumps(told)],
+            )
 
     def look_after(self) -> None:
         """Tell of answers, and keep the probes of this process."""
-        self.pass_on([(endpoint, HealthChange(), "") for endpoint in list(self._answers)])
+        for endpoint in list(self._answers):
+            self._tell(endpoint, HealthChange())
         probes = dict(self._probes)
         if probes:
             with suppress(redis.RedisError, OSError):
@@ -193,19 +205,27 @@ class RedisHealth(HealthBoard):
     def hear(self, data: str) -> None:
         """Take over what another process told."""
         told = json.loads(data)
+        endpoint, rest, rests = told["endpoint"], told["rest"], told["rests"]
         if told["by"] != self._me:
-            change = HealthChange(
-                good=told["good"], bad=told["bad"], rest=told["rest"], rests=told["rests"]
-            )
-            self.adopt(told["endpoint"], self._clock(), change)
+            change = HealthChange(good=told["good"], bad=told["bad"], rest=rest, rests=rests)
+            self.adopt(endpoint, self._clock(), change)
+        elif rest is not None:
+            # Again, in the server's order: if another one said something else meanwhile, whoever
+            # was the last is right for all.
+            self.adopt(endpoint, self._clock(), HealthChange(rest=rest, rests=rests))
 
     def join_again(self) -> None:
         """Take over who rests now."""
+        with self._lock:
+            untold = set(self._untold)
         try:
             time_there, entries = self._scripts["recall"](keys=[f"{self._prefix}health"])
         except (redis.RedisError, OSError):
             return
         for endpoint, entry in zip(entries[::2], entries[1::2], strict=True):
+            if endpoint in untold or endpoint in self._untold:
+                # It knows better than the server.
+                continue
             until, rests = map(int, entry.split())
             # One whose rest is over is to be probed, and not well.
             left = max(until - time_there, 1) / 1000
