@@ -73,8 +73,14 @@ def test_a_backend_that_is_not_its_entry_points_name_is_found_too(install: Insta
 
 def test_an_unknown_backend_says_what_to_install(install: Install) -> None:
     install("andon-first", BACKEND.format(name="first"), "first")
-    with pytest.raises(UnknownBackendError, match=r"installed: .*first.*pip install andon-nope"):
-        Plugins().backend("nope")
+    plugins = Plugins()
+    with pytest.raises(UnknownBackendError, match=r"did you mean 'first'\? Otherwise try: pip"):
+        plugins.backend("frist")
+    # What is not installed may be meant as well.
+    with pytest.raises(UnknownBackendError, match="did you mean 'anthropic'"):
+        plugins.backend("antropic")
+    with pytest.raises(UnknownBackendError, match=r"first.*; try: pip install andon-nope$"):
+        plugins.backend("nope")
 
 
 @pytest.mark.parametrize(

@@ -167,13 +167,7 @@ class Plugins:
         info = self._infos.get(name)
         if info is not None and info.state is PluginState.DISABLED:
             raise UnknownBackendError(f"the backend {name!r} is disabled in {DISABLE_VARIABLE}")
-        known = ", ".join(sorted(self.backends())) or "none"
-        ours = name in ServingBackend.__members__.values()
-        distribution = ServingBackend(name).distribution if ours else f"andon-{name}"
-        raise UnknownBackendError(
-            f"no installed plugin offers the backend {name!r} (installed: {known}); "
-            f"try: pip install {distribution}"
-        )
+        raise UnknownBackendError(_unknown(name, sorted(self.backends())))
 
     def backends(self) -> dict[str, BackendSpec]:
         """Return every backend by its own name; imports every plugin."""
@@ -477,3 +471,21 @@ def _kind(hook: str) -> str:
 def _from(price: Price | None, origin: str) -> Price | None:
     """Return a price that says where it comes from."""
     return price if price is None or price.source else replace(price, source=origin)
+
+
+def _unknown(name: str, installed: Sequence[str]) -> str:
+    """Return what to say of a backend that no plugin offers."""
+    from difflib import get_close_matches
+
+    near = next(iter(get_close_matches(name, {*installed, *map(str, ServingBackend)}, n=1)), None)
+    wanted, advice = name, ""
+    if near in installed:
+        advice = f"did you mean {near!r}? Otherwise "
+    elif near is not None and near != name:
+        wanted, advice = near, f"did you mean {near!r}? "
+    ours = wanted in ServingBackend.__members__.values()
+    distribution = ServingBackend(wanted).distribution if ours else f"andon-{wanted}"
+    return (
+        f"no installed plugin offers the backend {name!r} "
+        f"(installed: {', '.join(installed) or 'none'}); {advice}try: pip install {distribution}"
+    )

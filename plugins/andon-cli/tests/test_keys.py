@@ -47,6 +47,14 @@ def test_keys_are_listed_by_where_they_are(run: Any, tmp_path: Path) -> None:
     assert KEY not in run("keys", "list", "--json").stdout + done.stdout
 
 
+def test_alone_it_explains_itself(run: Any) -> None:
+    done = run("keys")
+    told = done.stderr
+    assert done.returncode == 2
+    assert told.startswith("Usage: andon keys")
+    assert "\n  set " in told
+
+
 def test_a_key_is_kept_and_removed(run: Any, ring: Path) -> None:
     done = run("keys", "set", "STUB_API_KEY", stdin=f"{KEY}\n")
     assert (done.returncode, done.stdout) == (0, "") and KEY not in done.stderr

@@ -70,6 +70,18 @@ def test_questions_are_answered_until_ctrl_d(terminal: Any) -> None:
     assert chat.ends() == 0
 
 
+def test_what_is_typed_before_the_prompt_is_there_is_asked(terminal: Any) -> None:
+    chat = terminal("chat", "stub:history")
+    # As soon as the program runs, and long before it asks.
+    assert chat.child.waitnoecho(30)
+    chat.child.send("one\rtwo\r")
+    chat.expect("<user:one>")
+    chat.expect("<user:one><assistant:<user:one>><user:two>")
+    chat.prompt()
+    chat.child.sendeof()
+    assert chat.ends() == 0
+
+
 def test_quit_ends_the_chat(terminal: Any) -> None:
     chat = terminal("chat")
     chat.expect("/help lists")

@@ -103,6 +103,10 @@ def _fail(error: BaseException) -> int:
         return ExitCode.BROKEN_PIPE
     if not isinstance(error, Exception):
         raise error
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        # It is the help itself, formatted already.
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     report(error)
     if isinstance(error, SettingsError):
         note("andon config check says in which line", kind="hint")

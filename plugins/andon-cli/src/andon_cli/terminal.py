@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 import click
@@ -52,6 +55,30 @@ def safe(text: str) -> str:
     if not _CONTROL.search(text):
         return text
     return _CONTROL.sub(lambda match: chr(_PICTURES.get(ord(match[0]), 0xFFFD)), text)
+
+
+@contextmanager
+def typing_kept() -> Iterator[None]:
+    """Keep what is typed while nothing is asked, unseen and key for key, for the next prompt.
+
+    Otherwise it would stand amid an answer, and its line ends would no longer be the enter key.
+    """
+    try:
+        import termios
+
+        descriptor = sys.stdin.fileno()
+        before = termios.tcgetattr(descriptor)
+    except (ImportError, OSError, ValueError):  # not a terminal, or one of Windows
+        yield
+        return
+    now = termios.tcgetattr(descriptor)
+    now[0] &= ~termios.ICRNL
+    now[3] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, now)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def wrapped(text: str, stream: TextIO) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -19,7 +20,7 @@ from andon_cli.options import (
     request_options,
     stdin_is_terminal,
 )
-from andon_cli.terminal import is_terminal
+from andon_cli.terminal import is_terminal, typing_kept
 
 if TYPE_CHECKING:
     from andon.options import RequestOptions
@@ -49,10 +50,14 @@ def command(
     model is taken that needs no key and no configuration. In a chat, ctrl-c stops an answer,
     ctrl-d ends the chat, and /help lists what else can be typed.
     """
-    with ctx.ensure_object(App).client(privacy) as client:
+    by_hand = stdin_is_terminal() and is_terminal(sys.stdout) and not as_json
+    with (
+        typing_kept() if by_hand else nullcontext(),
+        ctx.ensure_object(App).client(privacy) as client,
+    ):
         model, question = read_words(client, words)
         talk = Conversation(model, system)
-        if not question and stdin_is_terminal() and is_terminal(sys.stdout) and not as_json:
+        if not question and by_hand:
             from andon_cli.console import ChatConsole
 
             ChatConsole(client, talk, options, raw=raw, keep_history=not no_history).run()
