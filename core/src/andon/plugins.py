@@ -477,7 +477,8 @@ def _unknown(name: str, installed: Sequence[str]) -> str:
     """Return what to say of a backend that no plugin offers."""
     from difflib import get_close_matches
 
-    near = next(iter(get_close_matches(name, {*installed, *map(str, ServingBackend)}, n=1)), None)
+    known = {*installed, *map(str, ServingBackend)}
+    near = next(iter(get_close_matches(name, known, n=1, cutoff=0.7)), None)
     wanted, advice = name, ""
     if near in installed:
         advice = f"did you mean {near!r}? Otherwise "
