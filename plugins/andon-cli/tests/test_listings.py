@@ -98,7 +98,7 @@ def test_models_of_one_backend(invoke: Any) -> None:
 
 def test_backends_that_name_no_model_are_said(invoke: Any) -> None:
     assert invoke("models").stderr == (
-        "note: cloud, keyed: name no models by themselves; --ask asks them\n"
+        "note: cloud, keyed: name none, or need a key first; --ask asks them\n"
     )
 
 

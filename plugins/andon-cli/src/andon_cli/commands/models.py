@@ -112,7 +112,7 @@ def _note_silent(listings: Sequence[Listing], *, named: bool, asked: bool) -> No
             note(f"{listing.backend}: {explain(listing.error)}", kind="warning")
     silent = [listing.backend for listing in listings if not listing.cards]
     if silent and not (named and asked):
-        why = "could not be asked, or have none" if asked else "name no models by themselves"
+        why = "could not be asked, or have none" if asked else "name none, or need a key first"
         advice = "andon backends --health says why" if asked else "--ask asks them"
         note(f"{', '.join(silent)}: {why}; {advice}")
 
