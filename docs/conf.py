@@ -62,7 +62,8 @@ html_theme_options = {
     },
     "navbar_center": [],  # everything is in the sidebar
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": ["page-toc"],
+    # The table of backends needs the room.
+    "secondary_sidebar_items": {"**": ["page-toc"], "reference/backends": []},
     "show_nav_level": 1,
     "navigation_depth": 2,
     "footer_end": [],
