@@ -220,6 +220,11 @@ class LinkedBoards(RuleBasedStateMachine):
         for board in self.boards:
             assert board.state("a", self.now) is self.alone.state("a", self.now)
             assert board.resting(self.now) == pytest.approx(self.alone.resting(self.now))
+        newcomer = HealthBoard()
+        for endpoint, change in self.alone.summary(self.now).items():
+            newcomer.adopt(endpoint, self.now, change)
+        rests = pytest.approx(self.alone.resting(self.now), abs=0.002)
+        assert newcomer.resting(self.now) == rests
 
 
 TestLinkedBoards = LinkedBoards.TestCase

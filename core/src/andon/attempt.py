@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from andon.announcements import (
     tell_attempt,
     tell_attempt_ended,
     tell_dropped,
+    tell_reconnected,
     tell_truncated,
     tell_warnings,
 )
@@ -23,6 +25,7 @@ from andon.chat import (
     ChatRequest,
     ChatResponse,
     FinishReason,
+    Reconnected,
     Usage,
 )
 from andon.context import Calibration, ChatCounter, TruncationStrategy, has_images
@@ -110,6 +113,8 @@ def _attempt(
         # An engine in this process knows its model better than any table.
         check_accepted(request, trip.house.profiles.find(candidate.spec.family, request.model))
     backend = yield from create(candidate.spec)
+    if way is not None:
+        _check_form(way, backend)
     request, measured = yield from _fit(trip, candidate, backend, request, tight=tight)
     price = trip.house.prices.price(candidate.spec.family, request.model, candidate.spec.locality)
     pricing = TokenPricing.from_price(price)
@@ -139,6 +144,16 @@ def _attempt(
     kept = 0 if way is None else way.delivered.tokens_before(way.cut)
     trip.answer.usage = shifted(used, kept)
     return (yield from finish(trip, candidate))
+
+
+def _check_form(way: Resumption, backend: Backend) -> None:
+    """Refuse to go on with an answer of a form that would be held to it from here on only."""
+    formed = way.mode is ResumeMode.CONTINUE and way.request.response_format.kind != "text"
+    if formed and not getattr(backend, "continues_forms", False):
+        raise UnsupportedParameterError(
+            "the backend keeps to a JSON schema only from the beginning of an answer",
+            parameter="continue_final_message",
+        )
 
 
 def _fit(
@@ -267,10 +282,11 @@ def _follow(
         first: ChatDelta | None = yield Next(stream)
         now = yield from clock()
         yield from tell_answer(trip, candidate, number, now - sent_at)
+        told = partial(tell_reconnected, trip, candidate, number)
         if way is None:
-            yield from _hand_through(trip, stream, first)
+            yield from _hand_through(trip, stream, first, told)
         else:
-            yield from _join(trip, candidate, stream, first, leg, way)
+            yield from _join(trip, candidate, stream, first, leg, way, told)
     finally:
         yield Close(stream)
     if trip.answer.finish_reason is None:
@@ -280,18 +296,20 @@ def _follow(
     trip.house.health.succeeded(str(candidate.ref), now, now - sent_at, trip)
 
 
-def _hand_through(trip: Trip, stream: Any, delta: ChatDelta | None) -> Steps[None]:
+def _hand_through(
+    trip: Trip, stream: Any, delta: ChatDelta | None, told: Callable[[Reconnected], Steps[None]]
+) -> Steps[None]:
     """Hand every piece over as it comes."""
-    fetch = Next(stream)
-    if not trip.hands_over:
-        while delta is not None:
-            yield from trip.hand_over(delta)
-            delta = yield fetch
-        return
-    append = trip.answer.append
+    fetch, append = Next(stream), trip.answer.append
+    hands_over = trip.hands_over
     while delta is not None:
-        append(delta)
-        yield Emit(delta)
+        if type(delta) is Reconnected:
+            yield from told(delta)
+        elif hands_over:
+            append(delta)
+            yield Emit(delta)
+        else:
+            yield from trip.hand_over(delta)
         delta = yield fetch
 
 
@@ -302,15 +320,20 @@ def _join(
     delta: ChatDelta | None,
     leg: Answer,
     way: Resumption,
+    told: Callable[[Reconnected], Steps[None]],
 ) -> Steps[None]:
     """Hand over what goes on where the last stream broke off."""
-    seam, told, fetch = way.seam(), False, Next(stream)
+    seam, announced, fetch = way.seam(), False, Next(stream)
     while delta is not None:
+        if type(delta) is Reconnected:
+            yield from told(delta)
+            delta = yield fetch
+            continue
         leg.append(delta)
         new = seam.feed(delta)
         if new is not None:
-            if not told:
-                told = True
+            if not announced:
+                announced = True
                 if way.mode is ResumeMode.REPLAY:
                     trip.answer.forget_provider_state()
                 yield from trip.announce(candidate, way)

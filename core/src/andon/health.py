@@ -92,6 +92,9 @@ class HealthChange:
 #: A request that does not say which one it is.
 ANYBODY = object()
 
+#: The shortest rest that can be told, in seconds.
+_MOMENT = 0.001
+
 #: Failures that have faded to this are forgotten, and with them the breaker.
 _FADED = 0.05
 
@@ -264,6 +267,22 @@ class HealthBoard:
                 breaker.probing = None
             else:
                 self._heal(endpoint, breaker, now, change.good, well=change.rest == 0.0)
+
+    def summary(self, now: float) -> Mapping[str, HealthChange]:
+        """Return what another board has to adopt, to know of each endpoint what this one knows.
+
+        :param now: the time.
+        """
+        with self._lock:
+            return {name: self._known(one, now) for name, one in self._breakers.items()}
+
+    def _known(self, breaker: _Breaker, now: float) -> HealthChange:
+        self._fade(breaker, now)
+        rest = None if breaker.open_until is None else max(0.0, breaker.open_until - now)
+        # A rest that is over is told as one of a moment: nobody has found it well yet.
+        rest = _MOMENT if rest == 0.0 else rest
+        good, bad = round(breaker.good), round(breaker.bad)
+        return HealthChange(good=good, bad=bad, rest=rest, rests=breaker.rests)
 
     def _note_failure(
         self, endpoint: str, now: float, retry_after: float | None, asker: object

@@ -91,7 +91,7 @@ def test_characters_are_never_cut(text, sizes):
         data = data[size:]
     watch = Watch(lambda: False, lambda: 0.0, None)
     answer = Answer(
-        Prompt([], (), None, tool_calls=False, forced_call=False),
+        Prompt([], (), None, "", tool_calls=False, forced_call=False),
         GenerateOptions(max_tokens=100),
         watch,
     )

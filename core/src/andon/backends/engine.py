@@ -23,6 +23,7 @@ class GenerateOptions:
     :param top_p: nucleus sampling; None is the engine's own default.
     :param seed: seed of the sampler; None takes a random one.
     :param json_schema: the output must be one JSON value that this schema allows.
+    :param begun: the beginning of that value, which stands at the end of the prompt already.
     :param cancelled: asked between tokens, and between the batches of a long prompt; the
         engine stops as soon as it gives True.
     """
@@ -32,6 +33,7 @@ class GenerateOptions:
     top_p: float | None = None
     seed: int | None = None
     json_schema: Mapping[str, Any] | None = None
+    begun: str = ""
     cancelled: Callable[[], bool] = lambda: False
 
 
@@ -75,7 +77,8 @@ class Engine(Protocol):
         an item for it, at a token that ends the generation; after ``max_tokens`` tokens; when
         cancelled; or when closed.
 
-        :raises UnsupportedParameterError: an option is beyond the engine; before any work.
+        :raises UnsupportedParameterError: an option is beyond the engine, or the schema does not
+            allow what was begun; before any work.
         :raises ServerError: the engine failed.
         """
         ...

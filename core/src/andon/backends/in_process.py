@@ -35,6 +35,7 @@ from andon.errors import (
     ModelLoadError,
     RequestTimeout,
     UnknownModelError,
+    UnsupportedParameterError,
 )
 from andon.specs import BackendContext, ModelCard
 from andon.tokens import Exactness, TokenCount
@@ -55,6 +56,9 @@ class InProcessBackend:
     :param name: the backend's name.
     :param load: loads a model.
     :param context: what the backend was created with.
+    :param continues_forms: whether its engines hold an answer that goes on to its JSON schema as a
+        whole: they read :attr:`~andon.backends.engine.GenerateOptions.begun`. Otherwise that is
+        refused.
     :param clock: the time in seconds, for deadlines.
     """
 
@@ -64,9 +68,11 @@ class InProcessBackend:
         load: LoadEngine,
         context: BackendContext,
         *,
+        continues_forms: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self.continues_forms = continues_forms
         self._load = load
         self._context = context
         self._clock = clock
@@ -218,6 +224,12 @@ class InProcessBackend:
     def _options(
         self, model: LoadedModel, request: ChatRequest, prompt: Prompt, watch: Watch
     ) -> GenerateOptions:
+        if prompt.begun and prompt.json_schema is not None and not self.continues_forms:
+            raise UnsupportedParameterError(
+                f"{self.name} keeps to a JSON schema only from the beginning of an answer; leave "
+                "out continue_final_message or response_format",
+                parameter="continue_final_message",
+            )
         sampling = self._sampling(request)
         room = self._room(model, request, prompt)
         return GenerateOptions(
@@ -226,6 +238,7 @@ class InProcessBackend:
             top_p=sampling.top_p,
             seed=sampling.seed,
             json_schema=prompt.json_schema,
+            begun=prompt.begun if prompt.json_schema is not None else "",
             cancelled=watch,
         )
 

@@ -23,6 +23,7 @@ class Prompt:
     :param tokens: ids of the rendered prompt.
     :param stop: texts that end the answer, those of the chat template included.
     :param json_schema: what the answer must be, or None where it is free.
+    :param begun: the beginning of the answer, where the prompt ends with it.
     :param tool_calls: whether the answer may hold tool calls.
     :param forced_call: whether the prompt has begun a tool call, which the answer completes.
     """
@@ -30,6 +31,7 @@ class Prompt:
     tokens: list[int]
     stop: tuple[str, ...]
     json_schema: Mapping[str, Any] | None
+    begun: str
     tool_calls: bool
     forced_call: bool
 
@@ -62,6 +64,7 @@ class PromptBuilder:
         """
         check_supported(request)
         forced = tools_forced(request)
+        begun = request.continue_final_message and not forced
         segments, has_bos, stop = self._segments(request)
         if forced:
             segments = (*segments, Segment(CALL_BEGIN, control=True))
@@ -69,6 +72,7 @@ class PromptBuilder:
             tokens=self._tokenize(segments, not has_bos),
             stop=(*request.sampling.stop, *stop),
             json_schema=call_schema(request) if forced else answer_schema(request),
+            begun=request.messages[-1].text if begun else "",
             tool_calls=tools_used(request),
             forced_call=forced,
         )

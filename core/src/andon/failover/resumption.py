@@ -63,7 +63,9 @@ def resumptions(request: ChatRequest, delivered: Answer) -> Iterator[Resumption]
         yield Resumption(request, delivered, 0)
         return
     text = delivered.text
-    whole_word, as_it_is = word_start(text), safe_end(text)
+    # What must keep a form has no control tags, and a bracket in it begins nothing else.
+    formed = request.response_format.kind != "text"
+    whole_word, as_it_is = word_start(text), len(text) if formed else safe_end(text)
     # Where the likeliest token is taken every time, the same word comes again. Where tokens are
     # drawn it may not, and the pieces of a stream end with a token anyway.
     drawn = request.sampling.temperature is not None and request.sampling.temperature > 0
@@ -75,13 +77,14 @@ def resumptions(request: ChatRequest, delivered: Answer) -> Iterator[Resumption]
 def may_continue(request: ChatRequest, delivered: Answer) -> bool:
     """Return whether a text alone tells how the answer is to go on.
 
-    Thoughts and tool calls are not part of it, and a form that the answer must keep would be kept
-    from its own beginning only.
+    Thoughts and tool calls are not part of it. Of a raw prompt nobody could tell where the answer
+    begins that must keep a form.
 
     :param request: what the caller asked.
     :param delivered: the answer as far as it was delivered.
     """
-    free = request.response_format.kind == "text" and request.tool_choice in {"auto", "none"}
+    chat = request.response_format.kind == "text" or request.prompt is None
+    free = chat and request.tool_choice in {"auto", "none"}
     message = delivered.message()
     return free and bool(message.text) and not message.reasoning and not message.tool_calls
 

@@ -53,7 +53,7 @@ def create_router(
     match name:
         case "in_order":
             read_options(name, _NoOptions, options)
-            return InOrder()
+            return InOrder(store)
         case "spillover":
             config = read_options(name, spillover.RouterConfig, options)
             return spillover.SpilloverRouter(config, store, random)

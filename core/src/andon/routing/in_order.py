@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from andon.health import HealthBoard
 from andon.routing.contract import Admission, Ask, Candidate
+
+if TYPE_CHECKING:
+    from andon.routing.load import LoadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +28,24 @@ class _Uncounted:
 
 
 class InOrder:
-    """Asks the candidates in the caller's order of preference, those at rest last."""
+    """Asks the candidates in the caller's order of preference, those at rest last.
+
+    It counts nothing; of what others share it takes part in the health of endpoints only.
+
+    :param store: what is shared with other processes, if anything is.
+    """
 
     waits = False
-    health: HealthBoard | None = None
     weighs = False
+
+    def __init__(self, store: LoadStore | None = None) -> None:
+        self._store = store
+        self.health: HealthBoard | None = None if store is None else store.health
+
+    def close(self) -> None:
+        """Let go of what the store holds open."""
+        if self._store is not None:
+            self._store.close()
 
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
         """Let every request in; see :meth:`andon.routing.Router.admit`."""

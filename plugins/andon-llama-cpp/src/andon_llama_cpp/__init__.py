@@ -47,7 +47,7 @@ def _create(context: BackendContext) -> Backend:
 
     # Read here and not only at the first load, so that a wrong setting is found at once.
     read_options(context.options)
-    return InProcessBackend("llama-cpp", load, context)
+    return InProcessBackend("llama-cpp", load, context, continues_forms=True)
 
 
 def _locate(context: BackendContext) -> Locality:

@@ -91,14 +91,16 @@ class LlamaEngine:
         Greedy at temperature 0. Otherwise llama.cpp's samplers top-p, temperature and draw, with
         its defaults of 0.95 and 0.8 for what the request leaves open.
 
-        :raises UnsupportedParameterError: llama.cpp cannot enforce the JSON schema.
+        :raises UnsupportedParameterError: llama.cpp cannot enforce the JSON schema, or it does not
+            allow what was begun.
         :raises ContextOverflowError: the prompt does not fit.
         :raises ServerError: llama.cpp failed.
         :raises ClientClosedError: the engine was closed before.
         """
         self._check_open()
         self._check_size(tokens)
-        sampler = self._sampler = Sampler(self._model, options)
+        begun = self._vocabulary.continuation(options.begun) if options.begun else []
+        sampler = self._sampler = Sampler(self._model, options, begun)
         try:
             if self._read(tokens, options):
                 yield from self._write(sampler, options)

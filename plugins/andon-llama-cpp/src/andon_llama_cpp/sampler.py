@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,18 +19,25 @@ TOP_P = 0.95
 
 _SEEDS = 0xFFFFFFFF
 
+_ANY_CHARACTER = r"""char ::= [^"\\] |"""
+_NO_CONTROL = r"""char ::= [^"\\\x00-\x1F\x7F] |"""
+
 
 class Sampler:
     """A chain of samplers: grammar, then the most likely token, or a draw of the likely ones.
 
     :param model: whose tokens are chosen.
     :param options: how to choose.
-    :raises UnsupportedParameterError: llama.cpp cannot enforce the JSON schema.
+    :param begun: the tokens of what was begun of a JSON value.
+    :raises UnsupportedParameterError: llama.cpp cannot enforce the JSON schema, or it does not
+        allow what was begun.
     """
 
-    def __init__(self, model: Model, options: GenerateOptions) -> None:
+    def __init__(self, model: Model, options: GenerateOptions, begun: Sequence[int] = ()) -> None:
         self._functions = functions = model.functions
         grammar = _grammar_sampler(model, options.json_schema)
+        if grammar:
+            _advance(functions, grammar, begun)
         params = functions.llama_sampler_chain_default_params()
         params.no_perf = True
         self.pointer: int | None = functions.llama_sampler_chain_init(params)
@@ -72,6 +80,21 @@ def _grammar_sampler(model: Model, schema: Mapping[str, Any] | None) -> Any:
     return sampler
 
 
+def _advance(functions: Any, grammar: Any, begun: Sequence[int]) -> None:
+    """Have a grammar take what was begun."""
+    for token in begun:
+        # Asked first: a token that it does not allow would end the process.
+        one = (functions.llama_token_data * 1)(functions.llama_token_data(token, 0.0, 0.0))
+        choice = functions.llama_token_data_array(one, 1, -1, False)
+        functions.llama_sampler_apply(grammar, ctypes.byref(choice))
+        if one[0].logit == float("-inf"):
+            functions.llama_sampler_free(grammar)
+            raise UnsupportedParameterError(
+                "the JSON schema does not allow what was begun of the answer"
+            )
+        functions.llama_sampler_accept(grammar, token)
+
+
 @lru_cache(maxsize=32)
 def _grammar(schema: str) -> bytes:
     from llama_cpp.llama_grammar import json_schema_to_gbnf
@@ -82,4 +105,5 @@ def _grammar(schema: str) -> bytes:
         raise UnsupportedParameterError(
             f"llama.cpp cannot enforce this JSON schema: {type(error).__name__}: {error}"
         ) from error
-    return grammar.encode()
+    # The binding's rule lets control characters stand in a string, which JSON does not.
+    return grammar.replace(_ANY_CHARACTER, _NO_CONTROL).encode()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from andon.errors import UnsupportedParameterError
 from andon.templates import Segment
 from andon_llama_cpp.library import Model
 from andon_llama_cpp.options import Options
@@ -62,6 +63,16 @@ class Vocabulary:
         for segment in segments:
             if segment.text:
                 tokens += self._segment(segment, after_text=self._ends_in_text(tokens))
+        return tokens
+
+    def continuation(self, text: str) -> list[int]:
+        """Return the ids of a text that follows another one.
+
+        :raises UnsupportedParameterError: they would stand for another text.
+        """
+        tokens = self._segment(Segment(text, control=False), after_text=True)
+        if self.pieces(tokens) != text.encode():
+            raise UnsupportedParameterError("the model's tokens cannot go on with this text")
         return tokens
 
     def piece(self, token: int) -> bytes | None:

@@ -97,7 +97,7 @@ class RedisHealth(HealthBoard):
 
     def resting(self, now: float) -> Mapping[str, float]:
         """Return who rests, as the server knows it; see :class:`andon.health.HealthBoard`."""
-        self.join_again()
+        self._recall()
         return super().resting(now)
 
     def close(self) -> None:
@@ -115,7 +115,15 @@ class RedisHealth(HealthBoard):
             self._answers[endpoint] += 1
             return
         token = self._probes.pop(endpoint, "") if change.probed else ""
-        if self._clerk is not None and (token or change != HealthChange(probed=True)):
+        if token or change != HealthChange(probed=True):
+            self._leave(endpoint, change, token)
+
+    def _leave(self, endpoint: str, change: HealthChange, token: str = "") -> None:
+        """Leave a change with the clerk, who tells it; before there is one, it is told later.
+
+        Called with the lock held.
+        """
+        if self._clerk is not None:
             self._untold[endpoint] += 1
             self._clerk.leave((endpoint, change, token))
 
@@ -215,7 +223,15 @@ class RedisHealth(HealthBoard):
             self.adopt(endpoint, self._clock(), HealthChange(rest=rest, rests=rests))
 
     def join_again(self) -> None:
-        """Take over who rests now."""
+        """Tell what was found out alone, and take over what the others have."""
+        known = self.summary(self._clock())
+        with self._lock:
+            for endpoint, change in known.items():
+                self._leave(endpoint, change)
+        self._recall()
+
+    def _recall(self) -> None:
+        """Take over who rests now, as the server knows it."""
         with self._lock:
             untold = set(self._untold)
         try:

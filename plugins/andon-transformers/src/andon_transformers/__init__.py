@@ -38,4 +38,4 @@ def _create(context: BackendContext) -> Backend:
 
     # Said at once, and not only when the first model is loaded.
     read_options(context.options)
-    return InProcessBackend("candle", load, context)
+    return InProcessBackend("candle", load, context, continues_forms=True)

@@ -70,7 +70,8 @@ class TransformersEngine:
         """Give the UTF-8 bytes of each generated token; a token may end inside a character.
 
         :raises InvalidRequestError: the prompt has no token.
-        :raises UnsupportedParameterError: the JSON schema cannot be enforced.
+        :raises UnsupportedParameterError: the JSON schema cannot be enforced, or does not allow
+            what was begun.
         :raises ServerError: the model failed.
         """
         loaded = self._open()
@@ -84,7 +85,7 @@ class TransformersEngine:
             seed=options.seed,
         )
         schema = options.json_schema
-        constraint = None if schema is None else loaded.schemas.compile(schema)
+        constraint = None if schema is None else loaded.schemas.compile(schema, options.begun)
         return self._run(loaded, list(tokens), options, sampler, constraint)
 
     def close(self) -> None:
@@ -114,6 +115,8 @@ class TransformersEngine:
                 self.reused_tokens = prefix.rewind(prompt)
             unread = prompt[self.reused_tokens :]
             for _ in range(options.max_tokens):
+                if constraint is not None and constraint.finished:
+                    return
                 with self._failing():
                     logits = _read(loaded, prefix, unread, options.cancelled)
                     token = None if logits is None else _choose(logits, sampler, constraint)
@@ -121,8 +124,6 @@ class TransformersEngine:
                     return
                 unread = [token]
                 yield feed(token)
-                if constraint is not None and constraint.finished:
-                    return
 
     @contextmanager
     def _borrowed_prefix(self, loaded: LoadedModel) -> Iterator[PrefixCache]:

@@ -32,10 +32,13 @@ class SchemaCompiler:
         self._source = (tokenizer, vocabulary_size, list(end_tokens))
         self._tokenizer: Any = None
 
-    def compile(self, schema: Mapping[str, Any]) -> SchemaConstraint:
+    def compile(self, schema: Mapping[str, Any], begun: str = "") -> SchemaConstraint:
         """Return the constraint of one answer.
 
-        :raises UnsupportedParameterError: the library is missing, or cannot express the schema.
+        :param schema: the JSON schema.
+        :param begun: the beginning of the answer, which is there already.
+        :raises UnsupportedParameterError: the library is missing, or cannot express the schema; or
+            that does not allow what was begun.
         """
         try:
             from llguidance import LLMatcher
@@ -54,6 +57,11 @@ class SchemaCompiler:
         if matcher.is_error():
             raise UnsupportedParameterError(
                 f"the JSON schema cannot be enforced: {matcher.get_error()}"
+            )
+        tokens = self._read_tokenizer().tokenize_bytes(begun.encode()) if begun else []
+        if matcher.try_consume_tokens(tokens) < len(tokens):
+            raise UnsupportedParameterError(
+                "the JSON schema does not allow what was begun of the answer"
             )
         return SchemaConstraint(matcher)
 

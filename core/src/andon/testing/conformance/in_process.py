@@ -55,6 +55,11 @@ SHOWN = frozenset(
 )  # fmt: skip
 
 
+#: A form that the smallest model comes to the end of.
+_SHORT = {"type": "string", "maxLength": 8}
+_VERDICT = {**SCHEMA, "properties": {"conformance_verdict": _SHORT}}
+
+
 class InProcessConformance(Conformance):
     """What every engine in this process must do, shown on a real model.
 
@@ -164,11 +169,27 @@ class InProcessConformance(Conformance):
         if not self.claims(Ability.JSON_SCHEMA):
             self._check_refused(stage, "response_format", response_format=SCHEMA)
             return
-        short = {"type": "string", "maxLength": 8}
-        schema = {**SCHEMA, "properties": {"conformance_verdict": short}}
-        reply = self.ask(stage, response_format=schema, max_tokens=100)
+        reply = self.ask(stage, response_format=_VERDICT, max_tokens=100)
         kept = reply.finish_reason is FinishReason.STOP and _has_verdict(reply.text)
         check(kept, f"the answer is {reply.text!r}", ENCODING)
+
+    def test_a_json_schema_that_goes_on(self, stage: Stage) -> None:
+        """An answer that was begun keeps to its JSON schema as a whole, or is refused."""
+        if not (self.claims(Ability.JSON_SCHEMA) and self.claims(Ability.CONTINUATION)):
+            return
+        full = self.ask(stage, response_format=_VERDICT, max_tokens=100).text
+        begin = full[: len(full) // 2].rstrip()
+        chat = [ChatMessage.user(self.question), ChatMessage.assistant(begin)]
+        form: dict[str, Any] = {
+            "response_format": _VERDICT,
+            "continue_final_message": True,
+            "max_tokens": 100,
+        }
+        try:
+            reply = self.ask(stage, messages=chat, **form)
+        except UnsupportedParameterError:
+            return
+        check(_has_verdict(begin + reply.text), f"it is {begin + reply.text!r}", ENCODING)
 
     def test_a_tool_call(self, stage: Stage) -> None:
         """A tool can be called, and its answer goes back."""
