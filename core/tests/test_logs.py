@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from andon import Client, RateLimitError, SettingsError, StreamInterrupted, logs
+from andon.chat import Reconnected
 from andon.testing import ObserverConformance, ScriptedBackend, plugin_with
 
 SECRET = "the colour of the sky"
@@ -67,6 +68,17 @@ def test_every_record_is_json_without_content(caplog: pytest.LogCaptureFixture) 
     assert (facts["error"], facts["status"], facts["provider_request"]) == (
         "RateLimitError", 429, "req-1",
     )  # fmt: skip
+
+
+def test_a_connection_that_was_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "andon")
+    broke = Reconnected(reason=SECRET, seconds=1.5, tries=2)
+    list(client(one=ScriptedBackend(["a", broke, "b"])).stream("one:m", "hi"))
+    [record] = caplog.records
+    assert record.andon == {  # type: ignore[attr-defined]
+        "event": "stream_reconnected", "request": 1, "attempt": 1, "backend": "one", "model": "m",
+        "silent_seconds": 1.5, "tries": 2,
+    }  # fmt: skip
 
 
 def test_logging_is_not_configured(capsys: pytest.CaptureFixture[str]) -> None:

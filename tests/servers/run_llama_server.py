@@ -19,6 +19,7 @@ def main(model: str, key: str = "") -> None:
     params.n_parallel = 1
     params.port = 0
     params.cpuparams.n_threads = 1
+    params.endpoint_metrics = True
     if key:
         params.api_keys = [key]
     server = xllamacpp.Server(params)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from andon.backends import PromptMeasure
 from andon.budget import BudgetWarning
-from andon.chat import ChatResponse
+from andon.chat import ChatResponse, Reconnected
 from andon.effects import Steps
 from andon.errors import UnsupportedParameterError
 from andon.events import (
@@ -24,6 +24,7 @@ from andon.events import (
     RequestAdmitted,
     RequestFailed,
     RequestReceived,
+    StreamReconnected,
 )
 from andon.pricing import to_usd
 from andon.routing import Admission, Candidate
@@ -132,6 +133,27 @@ def tell_answer(trip: Trip, candidate: Candidate, attempt: int, seconds: float) 
             backend=candidate.spec.name,
             model=candidate.ref.model,
             seconds=seconds,
+        )
+    )
+
+
+def tell_reconnected(
+    trip: Trip, candidate: Candidate, attempt: int, found: Reconnected
+) -> Steps[None]:
+    """Tell that a broken connection was made anew, and the same answer goes on.
+
+    :param attempt: the attempt's number.
+    :param found: what the backend says of it.
+    """
+    return trip.tell(
+        lambda head: StreamReconnected(
+            **head,
+            attempt=attempt,
+            backend=candidate.spec.name,
+            model=candidate.ref.model,
+            reason=found.reason,
+            seconds=found.seconds,
+            tries=found.tries,
         )
     )
 

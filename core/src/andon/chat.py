@@ -324,6 +324,23 @@ class ChatDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnected(ChatDelta):
+    """No piece of an answer: its connection broke, and its rest comes over another one.
+
+    A backend gives it before the next piece. The corridor tells observers of it, and hands it to
+    no caller.
+
+    :param reason: why the connection broke.
+    :param seconds: how long nothing came.
+    :param tries: how many connections were tried.
+    """
+
+    reason: str = ""
+    seconds: float = 0.0
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of one backend for a request.
 

@@ -111,6 +111,28 @@ class AnswerStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamReconnected(Event):
+    """A connection broke, and the same answer of the same backend goes on over another one.
+
+    The attempt is the same: its server had kept the stream, and nothing was asked again.
+
+    :param attempt: the attempt's number.
+    :param backend: who answers.
+    :param model: the model's name there.
+    :param reason: why the connection broke.
+    :param seconds: how long nothing came.
+    :param tries: how many connections were tried.
+    """
+
+    attempt: int
+    backend: str
+    model: str
+    reason: str
+    seconds: float
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded(Event):
     """A backend's answer is over, complete or not, and what was held for it is settled.
 

@@ -27,6 +27,7 @@ _LEVELS: Mapping[type[Event], int] = {
     events.AnswerAbandoned: logging.INFO,
     events.AttemptFailed: logging.WARNING,
     events.AnswerContinued: logging.WARNING,
+    events.StreamReconnected: logging.WARNING,
     events.BudgetThresholdPassed: logging.WARNING,
     events.ChatTruncated: logging.WARNING,
     events.ParameterDropped: logging.WARNING,
@@ -90,6 +91,8 @@ def _facts(event: Event) -> dict[str, Any]:
             facts["candidates"] = list(event.candidates)
         case events.AnswerStarted():
             facts["first_token_seconds"] = round(event.seconds, 6)
+        case events.StreamReconnected():
+            facts |= {"silent_seconds": round(event.seconds, 6), "tries": event.tries}
         case events.AnswerFinished():
             facts["finish_reason"] = event.finish_reason.value
         case events.AnswerContinued(failover=failover):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -12,6 +13,7 @@ import andon_azure_openai
 from andon.chat import ChatRequest, Sampling, Tool
 from andon.messages import ChatMessage
 from andon.specs import BackendContext
+from andon.testing.keeping import KeptEvents
 from andon.testing.provider import SampleAnswer
 from andon.testing.providers.openai_chat import OpenAIChatProvider
 from andon.testing.providers.openai_responses import OpenAIResponsesProvider
@@ -66,7 +68,7 @@ VERSIONS: dict[str, tuple[Callable[..., Any], dict[str, str]]] = {
 }
 
 
-def backend(server: ScriptedServer, options: dict[str, str]) -> Any:
+def backend(server: ScriptedServer, options: dict[str, Any]) -> Any:
     [spec] = andon_azure_openai.andon_register_backends()
     given = {"azure_endpoint": server.url, "max_retries": 0, **options}
     return spec.create(BackendContext(options=given))
@@ -137,6 +139,38 @@ def test_responses(azure: ScriptedServer, version: str, stream: bool) -> None:
     options = options | {"api_key": "K", "api": "responses"}
     send(azure, options, sampling=Sampling(9), stream=stream)
     check_same(azure, *BY_VERSION[version])
+
+
+@pytest.mark.parametrize("version", ["v1", "preview", "2025-04-01-preview"])
+def test_a_stream_that_is_kept(version: str) -> None:
+    """What goes on with a stream, and what stops it, are told the version as every call is."""
+    stream = OpenAIResponsesProvider(background=True).stream(SampleAnswer(text=("Hel", "lo", "!")))
+    events = (*stream.events, stream.end)
+    with ScriptedServer(KeptEvents(events)) as server:
+        if version in {"v1", "preview"}:
+            # The plain client leaves the version to its user.
+            url, query = f"{server.url}/openai/v1/", {"api-version": version}
+            client = openai.OpenAI(base_url=url, default_query=query, api_key="K")
+        else:
+            client = openai.AzureOpenAI(azure_endpoint=server.url, api_version=version, api_key="K")
+        with client:
+            list(client.responses.retrieve("resp_sample", starting_after=5, stream=True))
+            client.responses.cancel("resp_sample")
+        theirs = list(server.requests)
+    breaks = [sum(map(len, events[:6])) + 9]
+    with ScriptedServer(KeptEvents(events, breaks)) as server:
+        options = {"api_key": "K", "api": "responses", "resumable": True, "api_version": version}
+        request = ChatRequest(model="mine", messages=(ChatMessage.user("Hello"),), stream=True)
+        with (
+            closing(backend(server, options)) as asked,
+            closing(asked.stream(request, 10)) as pieces,
+        ):
+            assert "lo" in (delta.text for delta in pieces)
+        _, *ours = server.requests
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.method == other.method
+        assert urlsplit(one.target).path == urlsplit(other.target).path
+        assert parse_qs(urlsplit(one.target).query) == parse_qs(urlsplit(other.target).query)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -17,6 +17,12 @@ class TestLlamaServer(BackendConformance):
     key_is_needed = False
 
 
+class TestLlamaServerResumable(TestLlamaServer):
+    """Where the server has forgotten every stream, nothing is otherwise."""
+
+    options = {"resumable": True}  # noqa: RUF012
+
+
 class TestLlamaServerCompletions(BackendConformance):
     plugin = andon_llama_cpp
     backend = "llama-cpp"

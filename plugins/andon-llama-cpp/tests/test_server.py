@@ -48,6 +48,8 @@ def test_settings_of_one_place_are_wrong_in_the_other() -> None:
         SPEC.create(BackendContext(options={"base_url": HERE, "n_ctx": 512}))
     with pytest.raises(SettingsError, match="api"):
         SPEC.create(BackendContext(options={"api": "completions"}))
+    with pytest.raises(SettingsError, match="resumable"):
+        SPEC.create(BackendContext(options={"resumable": True}))
 
 
 def test_the_environment() -> None:

@@ -45,6 +45,7 @@ from andon import (
     ToolCallDelta,
     Usage,
 )
+from andon.chat import Reconnected
 from andon.testing import ObserverConformance, ScriptedBackend, plugin_with
 from andon_otel import OpenTelemetry
 
@@ -247,6 +248,18 @@ def test_an_answer_that_goes_on_elsewhere(telescope: Telescope) -> None:
     told = {event.name: dict(event.attributes or {}) for event in request.events}
     assert told["andon.answer_continued"]["andon.from_backend"] == "breaks"
     assert told["andon.answer_continued"]["andon.mode"] == "continue"
+
+
+def test_a_connection_that_was_made_anew(telescope: Telescope) -> None:
+    broke = Reconnected(reason=SECRET, seconds=1.5, tries=2)
+    list(client(telescope, one=ScriptedBackend(["a", broke, "b"])).stream("one:m", "hi"))
+    [request], [attempt] = telescope.requests, telescope.attempts
+    assert request.status.status_code is attempt.status.status_code is StatusCode.UNSET
+    told = {event.name: dict(event.attributes or {}) for event in request.events}
+    assert told["andon.stream_reconnected"] == {
+        "andon.backend": "one", "andon.model": "m", "andon.silent_seconds": 1.5, "andon.tries": 2,
+    }  # fmt: skip
+    assert SECRET not in "".join(span.to_json() for span in telescope.spans)
 
 
 def test_nobody_answers(telescope: Telescope) -> None:

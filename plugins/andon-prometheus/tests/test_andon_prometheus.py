@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import andon_prometheus
 from andon import Budget, Client, Locality, Price, PrivacyViolation, ServerError
+from andon.chat import Reconnected
 from andon.testing import ObserverConformance, ScriptedBackend, plugin_with
 from andon_prometheus import Prometheus, watch_budgets
 
@@ -85,6 +86,13 @@ def test_answers_failures_and_what_they_cost(registry: CollectorRegistry) -> Non
     assert seen["andon_tokens_total"]["sound", "input", "m"] >= 2
     cost = sum(seen["andon_cost_usd_total"].values())
     assert cost == float(asking.spent_today_usd) > 0
+
+
+def test_connections_that_were_made_anew(registry: CollectorRegistry) -> None:
+    broke = Reconnected(reason="pulled")
+    asking = client(registry, one=ScriptedBackend(["a", broke, "b", broke, "c"]))
+    list(asking.stream("one:m", "hi", max_tokens=5))
+    assert Scrape(registry)["andon_reconnections_total"] == {("one", "m"): 2}
 
 
 def test_a_refusal_has_no_backend(registry: CollectorRegistry) -> None:

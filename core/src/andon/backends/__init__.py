@@ -49,7 +49,8 @@ class Backend(Protocol):
     def stream(self, request: ChatRequest, timeout: float | None) -> Iterator[ChatDelta]:
         """Give the answer piece by piece; the last piece has a finish reason and usage.
 
-        Closing the iterator stops the work at once.
+        Closing the iterator stops the work at once. A backend that made a broken connection anew
+        tells so with a :class:`~andon.chat.Reconnected` between two pieces.
 
         :param request: what to answer.
         :param timeout: seconds until the whole answer must be there, or None for ever.

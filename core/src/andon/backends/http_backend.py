@@ -317,15 +317,11 @@ def _follow(work: Work, reply: HTTPResponse) -> Generator[ChatDelta, None, None]
         yield from work.whole(reply.status, reply.headers, _read(reply))
         return
     for data in reply.iter_bytes():
-        for delta in decoder.feed(data):
-            work.note(delta)
-            yield delta
+        yield from work.read(decoder, data)
         work.check_patience()
         if decoder.done:
             reply.expect_end()
-    for delta in work.ended(decoder):
-        work.note(delta)
-        yield delta
+    yield from work.ended(decoder)
 
 
 async def _afollow(
@@ -334,14 +330,12 @@ async def _afollow(
     """Read one stream in this task; see :func:`_follow`."""
     async with aclosing(reply.aiter_bytes()) as pieces:
         async for data in pieces:
-            for delta in decoder.feed(data):
-                work.note(delta)
+            for delta in work.read(decoder, data):
                 yield delta
             work.check_patience()
             if decoder.done:
                 reply.expect_end()
     for delta in work.ended(decoder):
-        work.note(delta)
         yield delta
 
 

@@ -59,7 +59,7 @@ class HTTPOptions:
         :raises MissingKeyError: the endpoint needs an API key, and there is none.
         """
         given = dict(context.options)
-        _check(name, given, endpoint.options)
+        _check(name, given, endpoint)
         authorizer = None if endpoint.authorizer is None else endpoint.authorizer(context)
         key = None
         if authorizer is None:
@@ -112,19 +112,19 @@ def _egress(context: BackendContext, base_url: str) -> EgressPolicy | None:
     return policy if checked else None
 
 
-def _check(name: str, given: Mapping[str, Any], own: tuple[str, ...]) -> None:
-    known = (*_KNOWN, *own)
+def _check(name: str, given: Mapping[str, Any], endpoint: EndpointSpec) -> None:
+    known = (*_KNOWN, *endpoint.options, *endpoint.switches)
     for option, value in given.items():
         if option not in known:
             raise SettingsError(f"{name!r} has no setting {option!r}; there are {', '.join(known)}")
         # The value is left out: a key may have got into the wrong place.
-        if option in (*_TEXTS, *own) and not isinstance(value, str):
+        if option in (*_TEXTS, *endpoint.options) and not isinstance(value, str):
             raise SettingsError(f"{option} of {name!r} must be a text")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if option in _TIMES and value is not None and not (number and value > 0):
             raise SettingsError(f"{option} of {name!r} must be a number of seconds above 0")
-        if option == "http2" and not isinstance(value, bool):
-            raise SettingsError(f"http2 of {name!r} must be true or false")
+        if option in ("http2", *endpoint.switches) and not isinstance(value, bool):
+            raise SettingsError(f"{option} of {name!r} must be true or false")
         if option == "max_retries" and not (isinstance(value, int) and number and value >= 0):
             raise SettingsError(f"max_retries of {name!r} must be 0 or a whole number above")
         if option == "max_retry_wait" and not (number and value >= 0):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from andon.backends.http_options import HTTPOptions
+from andon.backends.http_outage import Outage, is_break
 from andon.chat import ChatDelta, ChatRequest
 from andon.errors import (
     BackendError,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Most calls that one answer may take: polls of a long job, redirects of a long call.
 MAX_CALLS = 10_000
+
+#: Seconds before its deadline in which nothing is begun any more.
+_MOMENT = 0.01
 
 #: Statuses of gateways, which do not know either what became of a call.
 _UNDECIDED = (None, 502, 504)
@@ -74,6 +78,9 @@ class Work:
         self._started = self._news = False
         self._next: HTTPCall | None = None
         self._ended: StreamDecoder | None = None
+        self._reading: StreamDecoder | None = None
+        self._outage: Outage | None = None
+        self._tokenless = self._refused = False
         #: What to send next, or None where the answer is complete.
         self.call: HTTPCall | None = call
         #: Seconds to wait before that.
@@ -108,19 +115,32 @@ class Work:
 
     def start(self) -> Timeouts:
         """Return how long the next attempt may take."""
-        # Each attempt has its own time until the first token.
-        self._heard = time.monotonic()
+        now, timeouts = time.monotonic(), self._timeouts
+        # Each attempt has its own time until the first token; another connection is no attempt.
+        if self._outage is None or self._started:
+            self._heard = now
+        self._refused = False
+        if self._outage is not None:
+            timeouts = self._outage.shortened(timeouts, now)
         if self._deadline is None:
-            return self._timeouts
-        return replace(self._timeouts, total=self._timeout, deadline=self._deadline)
+            return timeouts
+        return replace(timeouts, total=self._timeout, deadline=self._deadline)
 
     # -- Reading ------------------------------------------------------------------------------
 
-    def note(self, delta: ChatDelta) -> None:
-        """Note a piece that the caller gets; from now on nothing is sent again."""
+    def read(self, decoder: StreamDecoder, data: bytes) -> Sequence[ChatDelta]:
+        """Return the pieces that the next bytes of a stream complete."""
+        deltas = decoder.feed(data)
+        return self._noted(deltas) if deltas else deltas
+
+    def _noted(self, deltas: Sequence[ChatDelta]) -> Sequence[ChatDelta]:
+        """Note pieces that the caller gets; from now on nothing is sent again."""
         self._started = self._news = True
-        if delta.text:
-            self._texts.append(delta.text)
+        self._texts += [delta.text for delta in deltas if delta.text]
+        if self._outage is None:
+            return deltas
+        found, self._outage = self._outage.over(time.monotonic()), None
+        return (replace(found, reason=self._facts.options.redact(found.reason)), *deltas)
 
     def check_patience(self) -> None:
         """Take note that bytes have come; raise where they bring no token for too long.
@@ -131,13 +151,24 @@ class Work:
         if self._news:
             self._heard, self._news = now, False
             return
-        limit = self._timeouts.stall if self._started else self._timeouts.first_byte
+        limit = self._patience
         if limit is not None and now - self._heard > limit:
+            self._tokenless = True
             raise self.named(
                 RequestTimeout(
                     f"{self._where()} shows signs of life, but no token came for {limit:g} s"
                 )
             )
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that the next token may take."""
+        return self._timeouts.stall if self._started else self._timeouts.first_byte
+
+    def _left(self, now: float) -> float | None:
+        """Return the seconds that the next token may take after a break; the first one's go on."""
+        limit = self._patience
+        return limit if limit is None or self._started else limit - (now - self._heard)
 
     def decoder(self, status: int, headers: Mapping[str, str]) -> StreamDecoder | None:
         """Return what reads the reply as a stream, or None where it must be read whole."""
@@ -148,14 +179,20 @@ class Work:
         if status >= 300 or whole or not streamed:
             return None
         make = self.call.decoder if self.call is not None else None
-        return (make or self._facts.dialect.decoder)(headers)
+        self._reading = (make or self._facts.dialect.decoder)(headers)
+        return self._reading
 
     def ended(self, decoder: StreamDecoder) -> Sequence[ChatDelta]:
         """Return what is left of a stream whose connection has ended."""
+        if not decoder.done and self._rejoining() is not None:
+            # Its decoder is not told of an end: the stream may still go on.
+            raise StreamInterrupted("the connection ended before the stream did")
         deltas = decoder.finish()
+        if deltas:
+            deltas = self._noted(deltas)
         self._finish_call()
         self._next = decoder.follow_up()
-        self._ended = decoder
+        self._ended, self._reading, self._outage = decoder, None, None
         return deltas
 
     def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> Sequence[ChatDelta]:
@@ -166,6 +203,9 @@ class Work:
         reply = self.checked(status, headers, body)
         if reply is None:
             return ()
+        if self._outage is not None:
+            # A whole answer would come after the part that is there.
+            raise self.unreadable(reply)
         try:
             if self._ended is not None:
                 deltas = self._ended.conclude(reply)
@@ -201,6 +241,9 @@ class Work:
         if 300 <= status < 400:
             raise self._redirected(reply)
         if status >= 400:
+            # What is refused has not begun; a question about a job says nothing of the job.
+            begins = self.call is not None and self.call.method == "POST"
+            self._refused = begins and status not in _UNDECIDED
             raise self._explain(reply)
         if body.lstrip()[:1] == b"<":
             raise self.unreadable(reply)
@@ -216,9 +259,15 @@ class Work:
     @property
     def undo(self) -> HTTPCall | None:
         """What to send if the caller gives up now, or None."""
+        if self._refused and self._reading is None:
+            return None
         # The next one knows it first: the reply that told it has come, its call is not made yet.
-        call = self._next or self.call
+        call = self._next or self._rejoining() or self.call
         return None if call is None else call.undo
+
+    def _rejoining(self) -> HTTPCall | None:
+        """Return the call that goes on with the stream that is read, or None."""
+        return None if self._reading is None else self._facts.dialect.reconnect(self._reading)
 
     def advance(self) -> None:
         """Take the next call; None at the end."""
@@ -238,8 +287,10 @@ class Work:
 
         :raises BackendError: the error, where there is no other way.
         """
+        if self._reconnects(error):
+            return ()
         if self._ended is None:
-            self.prepare_retry(error)
+            self.prepare_retry(self._decisive(error))
             return ()
         # Only the call after the answer's end failed.
         if self._may_retry(error):
@@ -250,6 +301,33 @@ class Work:
             raise self.named(failure) from None
         self.call, self.wait = None, 0.0
         return deltas
+
+    def _reconnects(self, error: BackendError) -> bool:
+        """Prepare to read a broken stream on, over another connection; return whether to."""
+        call, reading = self._rejoining(), self._reading
+        if call is None or reading is None or reading.done or self._tokenless:
+            return False
+        now, outage = time.monotonic(), self._outage
+        if outage is None or outage.place != call.path:
+            # Something has come since the last break, if only what is no piece.
+            asked = self.call if outage is None else outage.asked
+            if not is_break(error) or asked is None:
+                return False
+            outage = Outage(error, asked, call.path, now, self._left(now))
+        wait = outage.delay(error, self._facts.retry, self._most_retries, now)
+        if wait is None or not wait + _MOMENT < self._time_left():
+            return False
+        outage.note_try()
+        self._outage, self.call, self.wait = outage, call, wait
+        return True
+
+    def _decisive(self, error: BackendError) -> BackendError:
+        """Return the error that counts: the break, where the stream could not be read on."""
+        outage, self._outage = self._outage, None
+        if outage is None or (self._reading is not None and self._reading.done):
+            return error
+        self.call = outage.asked
+        return outage.lost(error)
 
     def prepare_retry(self, error: BackendError) -> None:
         """Set the time to wait until the same is sent again, or raise the error."""

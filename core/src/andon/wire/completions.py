@@ -25,6 +25,7 @@ class Completions(OpenAIChat):
     :param renderer: writes the prompts.
     :param quirks: what the server does in its own way.
     :param headers: further headers of every call, names in lower case.
+    :param resumable: whether the server, a llama-server, is to keep streams.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Completions(OpenAIChat):
         renderer: PromptRenderer,
         quirks: Quirks = OPENAI,
         headers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        resumable: bool = False,
     ) -> None:
-        super().__init__(quirks, headers)
+        super().__init__(quirks, headers, resumable=resumable)
         self._renderer = renderer
 
     def encode(self, request: ChatRequest, profile: ModelProfile = UNKNOWN) -> HTTPCall:
@@ -55,7 +58,7 @@ class Completions(OpenAIChat):
             extra["max_tokens"] = None
         plain = OpenAIChat(replace(self._quirks, extra=extra), self._headers)
         call = plain.encode(as_raw(request, prompt, with_bos=own_bos), profile)
-        return reading_text(call, self, calls=calls_in_text(request))
+        return self._kept(request, reading_text(call, self, calls=calls_in_text(request)))
 
     def count_tokens(
         self, request: ChatRequest, profile: ModelProfile = UNKNOWN

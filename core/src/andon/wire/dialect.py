@@ -2,8 +2,8 @@
 
 A dialect *encodes* a request, *decodes* a whole reply, *feeds* on the bytes of a stream, and
 *explains* an error. :class:`andon.backends.http_backend.HTTPBackend` does the rest. What only
-some protocols have (a list of models, a token count, an answer in several steps) has a default
-here that says no.
+some protocols have (a list of models, a token count, an answer in several steps, a stream that
+outlives its connection) has a default here that says no.
 """
 
 from __future__ import annotations
@@ -139,6 +139,17 @@ class Dialect(Protocol):
 
         :param request: what was asked.
         :param reply: a reply with a status below 300 that came whole.
+        """
+        return None
+
+    def reconnect(self, decoder: StreamDecoder) -> HTTPCall | None:
+        """Return the call that goes on with a stream whose connection broke, or None.
+
+        For servers that keep a stream and generate on. The call's ``decoder`` reads on where this
+        one stopped: it may be the same, made ready to drop the rest of an item that was cut. Its
+        ``undo`` stops the server, and is sent when the caller leaves the stream, broken or not.
+
+        :param decoder: what has read the stream so far; it knows the place.
         """
         return None
 

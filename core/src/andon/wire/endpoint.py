@@ -55,6 +55,7 @@ class EndpointSpec:
     :param own_hosts: suffixes of the provider's hosts, each with its leading dot, where every user
         has another address; what is declared of the locality holds for them.
     :param options: further settings that the backend takes, all texts.
+    :param switches: further settings that it takes, each true or false.
     :param trusted_hosts: other hosts to which the provider may send us on, with our credentials.
     :param see_other: whether a 303 to the same host is followed: a long call goes on there.
     :param docs: where the provider documents its API.
@@ -72,6 +73,7 @@ class EndpointSpec:
     headers: Mapping[str, str] = field(default_factory=dict)
     own_hosts: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
     trusted_hosts: tuple[str, ...] = ()
     see_other: bool = False
     docs: str = ""

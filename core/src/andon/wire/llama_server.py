@@ -23,6 +23,7 @@ from andon.wire.openai_logprobs import read_rows
 from andon.wire.openai_quirks import Quirks
 from andon.wire.problems import malformed, request_id
 from andon.wire.prompt_rendering import PromptRenderer, calls_in_text
+from andon.wire.resumable import is_resumable
 
 #: Why it stopped: an end of generation or a stop text, or its room was used up.
 _REASONS = {"limit": FinishReason.LENGTH}
@@ -43,7 +44,7 @@ class LlamaServerCompletion(Completions):
         call = HTTPCall(
             path="/completion", body=to_json(_body(raw)), headers=self._headers, at_root=True
         )
-        return reading_text(call, self, calls=calls_in_text(request))
+        return self._kept(request, reading_text(call, self, calls=calls_in_text(request)))
 
     def decode(self, reply: HTTPReply) -> Sequence[ChatDelta]:
         """Return a whole answer, as one delta.
@@ -136,4 +137,6 @@ def llama_server_dialect(quirks: Quirks) -> Callable[[BackendContext], LlamaServ
 
     :param quirks: what the server does in its own way.
     """
-    return lambda context: LlamaServerCompletion(PromptRenderer.from_context(context), quirks)
+    return lambda context: LlamaServerCompletion(
+        PromptRenderer.from_context(context), quirks, resumable=is_resumable(context)
+    )

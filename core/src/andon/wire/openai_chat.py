@@ -11,7 +11,7 @@ from andon.chat import ChatDelta, ChatRequest
 from andon.errors import BackendError
 from andon.specs import BackendContext, ModelCard, ModelProfile
 from andon.wire.answer_text import reading_text, without_prefix
-from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query
+from andon.wire.dialect import Dialect, HTTPCall, HTTPReply, Query, StreamDecoder
 from andon.wire.json_values import SHAPE_ERRORS, to_json
 from andon.wire.openai_decode import read_message
 from andon.wire.openai_encode import UNKNOWN, chat_body, prompt_body
@@ -21,6 +21,7 @@ from andon.wire.openai_quirks import OPENAI, Quirks
 from andon.wire.openai_responses_encode import count_query
 from andon.wire.openai_stream import OpenAIStreamDecoder
 from andon.wire.problems import json_of, malformed, request_id
+from andon.wire.resumable import is_resumable, kept, rejoin
 from andon.wire.slot_questions import slots_question
 from andon.wire.token_questions import token_question
 
@@ -38,13 +39,19 @@ class OpenAIChat(Dialect):
 
     :param quirks: what the server does in its own way.
     :param headers: further headers of every call, names in lower case.
+    :param resumable: whether the server, a llama-server, is to keep streams for :meth:`reconnect`.
     """
 
     def __init__(
-        self, quirks: Quirks = OPENAI, headers: Mapping[str, str] = MappingProxyType({})
+        self,
+        quirks: Quirks = OPENAI,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        *,
+        resumable: bool = False,
     ) -> None:
         self._quirks = quirks
         self._headers = {**_HEADERS, **headers}
+        self._resumable = resumable
 
     def encode(self, request: ChatRequest, profile: ModelProfile = UNKNOWN) -> HTTPCall:
         """Return the call that asks for an answer.
@@ -62,7 +69,17 @@ class OpenAIChat(Dialect):
             prefix = request.messages[-1].text
             call = replace(call, reader=lambda reply: without_prefix(self.decode(reply), prefix))
         stop = request.sampling.stop if self._quirks.stop_echoed else ()
-        return reading_text(call, self, stop=stop)
+        return self._kept(request, reading_text(call, self, stop=stop))
+
+    def _kept(self, request: ChatRequest, call: HTTPCall) -> HTTPCall:
+        """Return the call, with its stream kept at the server where that is wanted."""
+        if not (self._resumable and request.stream):
+            return call
+        return kept(call, call.decoder or self.decoder)
+
+    def reconnect(self, decoder: StreamDecoder) -> HTTPCall | None:
+        """Return the call that goes on with a stream whose connection broke, or None."""
+        return rejoin(decoder, self._headers)
 
     def _call(self, path: str, body: Mapping[str, Any]) -> HTTPCall:
         return HTTPCall(path=path, body=to_json(body), headers=self._headers)
@@ -127,4 +144,7 @@ def openai_dialect(
     :param quirks: what the server does in its own way.
     :param headers: finds further headers of every call in the backend's settings.
     """
-    return lambda context: OpenAIChat(quirks, headers(context))
+    able = quirks.kept_streams is not None
+    return lambda context: OpenAIChat(
+        quirks, headers(context), resumable=is_resumable(context, able=able)
+    )

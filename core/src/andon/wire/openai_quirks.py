@@ -50,6 +50,8 @@ class Quirks:
     :param counting: whose way of counting tokens the server has; None where it has none.
     :param slots: whose way of telling how many requests it serves at a time the server has; None
         where it does not tell.
+    :param kept_streams: whose way of keeping a stream whose connection broke the server has, for
+        the setting ``resumable``; None where it has none.
     :param input_tokens: whether the server counts a chat's tokens at ``/responses/input_tokens``.
     :param extra: members that every request body has besides.
     """
@@ -79,6 +81,7 @@ class Quirks:
     health_path: str | None = None
     counting: Literal["vllm", "llama-server", "tgi", "localai", "realizar"] | None = None
     slots: Literal["llama-server", "vllm"] | None = None
+    kept_streams: Literal["llama-server"] | None = None
     input_tokens: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -108,4 +111,5 @@ LLAMA_SERVER = Quirks(
     health_path="/health",
     counting="llama-server",
     slots="llama-server",
+    kept_streams="llama-server",
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from andon.chat import ChatDelta, ToolCallDelta
-from andon.errors import StreamInterrupted
+from andon.errors import BackendError, StreamInterrupted
 from andon.wire.json_values import name_of
 from andon.wire.openai_errors import explain_event
 from andon.wire.openai_events import OpenAIEventDecoder
@@ -19,6 +19,7 @@ from andon.wire.openai_responses_decode import (
     read_usage,
 )
 from andon.wire.openai_responses_items import keep_state
+from andon.wire.sse import SSEDecoder
 
 _TEXT = {"response.output_text.delta", "response.refusal.delta"}
 _THOUGHTS = {
@@ -36,20 +37,40 @@ class _Call:
 
 
 class ResponsesStreamDecoder(OpenAIEventDecoder):
-    """Reads one stream of a response's events.
+    """Reads one stream of a response's events, over as many connections as it takes.
 
     :param headers: the headers that the stream came with.
+    :param include: what was asked for besides, and must be asked for again.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], include: tuple[str, ...] = ()) -> None:
         super().__init__(headers)
+        self.include = include
+        #: The response's id, once it has come.
+        self.response: str | None = None
+        #: The number of the last of its events.
+        self.number: int | None = None
+        self._known: int | None = None  # that number, when the connection was made anew
         self._calls: dict[int, _Call] = {}
         self._texts: dict[int, int] = {}  # how many characters of each item were given
         self._thought: tuple[Any, ...] = ()  # the part of the thoughts that came last
         self._items: dict[int, dict[str, Any]] = {}
 
+    def rejoined(self) -> ResponsesStreamDecoder:
+        """Return the decoder, prepared to read on over another connection."""
+        # An event that was cut comes again as a whole.
+        self._splitter = SSEDecoder()
+        self._known = self.number
+        return self
+
     def _chunk(self, chunk: dict[str, Any], deltas: list[ChatDelta]) -> None:
         kind = chunk.get("type")
+        number = chunk.get("sequence_number")
+        # Signs of life ("keepalive") are numbered as well, and are not kept.
+        if type(number) is int and type(kind) is str and kind.startswith("response."):
+            if self._known is not None and number <= self._known:
+                return  # told again by a server that begins at the beginning
+            self.number = number
         if kind in _TEXT:
             self._text(chunk["output_index"], _text(chunk["delta"]), chunk, deltas)
         elif kind in _THOUGHTS:
@@ -99,15 +120,27 @@ class ResponsesStreamDecoder(OpenAIEventDecoder):
         if item.get("type") == "function_call":
             self._begin_call(index, item, deltas)
             arguments = _text(item.get("arguments") or "")
-            self._arguments(index, arguments[self._calls[index].sent :], deltas)
+            self._arguments(index, self._rest(arguments, self._calls[index].sent), deltas)
         elif item.get("type") == "message":
             parts = item.get("content") or ()
             text = "".join(part.get("text") or part.get("refusal") or "" for part in parts)
-            self._text(index, text[self._texts.get(index, 0) :], {}, deltas)
+            self._text(index, self._rest(text, self._texts.get(index, 0)), {}, deltas)
+
+    def _rest(self, text: str, given: int) -> str:
+        """Return what of a text did not come in pieces.
+
+        :raises BackendError: some of them were lost between two connections.
+        """
+        if self._known is not None and 0 < given < len(text):
+            raise BackendError(
+                f"the server went on with the stream and left {len(text) - given} characters out"
+            )
+        return text[given:]
 
     def _note(self, response: Mapping[str, Any]) -> None:
         self._model = name_of(response.get("model")) or self._model
-        self._id = self._id or name_of(response.get("id"))
+        self.response = name_of(response.get("id"))
+        self._id = self._id or self.response
 
     def _end(self, response: Mapping[str, Any], deltas: list[ChatDelta]) -> None:
         self._note(response)

@@ -10,6 +10,7 @@ from andon.specs import BackendSpec, Locality, ModelCard
 from andon.wire.api_choice import API_OPTION
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.openai_responses import SUMMARY_OPTION
+from andon.wire.resumable import RESUMABLE_OPTION
 from andon_azure_openai.authorizer import make_authorizer
 from andon_azure_openai.place import find_base_url, make_dialect
 
@@ -26,6 +27,7 @@ ENDPOINT = EndpointSpec(
         API_OPTION, SUMMARY_OPTION, "azure_endpoint", "api_version", "ad_token", "tenant_id",
         "client_id", "client_secret",
     ),
+    switches=(RESUMABLE_OPTION,),
     docs="https://learn.microsoft.com/azure/foundry/openai/latest",
 )  # fmt: skip
 MODEL = ModelCard(

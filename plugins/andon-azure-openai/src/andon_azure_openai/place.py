@@ -86,7 +86,7 @@ class AzureDialect(Dialect):
 
     def __init__(self, inner: Dialect, version: str | None, *, deployments: bool) -> None:
         self._inner = inner
-        self._query = "" if version is None else f"?api-version={version}"
+        self._query = "" if version is None else f"api-version={version}"
         self._deployments = deployments
 
     def encode(self, request: ChatRequest, profile: ModelProfile) -> HTTPCall:
@@ -111,6 +111,14 @@ class AzureDialect(Dialect):
         """Return what reads a stream that came with these headers."""
         return self._inner.decoder(headers)
 
+    def reconnect(self, decoder: StreamDecoder) -> HTTPCall | None:
+        """Return the call that goes on with a stream whose connection broke, or None."""
+        call = self._inner.reconnect(decoder)
+        if call is None:
+            return None
+        undo = None if call.undo is None else self._versioned(call.undo)
+        return replace(self._versioned(call), undo=undo)
+
     def explain(self, reply: HTTPReply) -> BackendError:
         """Return the error that a reply stands for."""
         return self._inner.explain(reply)
@@ -130,4 +138,7 @@ class AzureDialect(Dialect):
         return None if query is None else replace(query, call=self._versioned(query.call))
 
     def _versioned(self, call: HTTPCall) -> HTTPCall:
-        return replace(call, path=call.path + self._query) if self._query else call
+        if not self._query:
+            return call
+        mark = "&" if "?" in call.path else "?"
+        return replace(call, path=f"{call.path}{mark}{self._query}")

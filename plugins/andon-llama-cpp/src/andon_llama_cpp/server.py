@@ -11,6 +11,7 @@ from andon.wire.endpoint import EndpointSpec
 from andon.wire.llama_server import llama_server_dialect
 from andon.wire.openai_chat import openai_dialect
 from andon.wire.openai_quirks import LLAMA_SERVER
+from andon.wire.resumable import RESUMABLE_OPTION
 from andon_llama_cpp import SERVER_VARIABLE
 
 ENDPOINT = EndpointSpec(
@@ -20,6 +21,7 @@ ENDPOINT = EndpointSpec(
     key_optional=True,
     base_url_variables=(SERVER_VARIABLE,),
     options=("api", "chat_template"),
+    switches=(RESUMABLE_OPTION,),
     docs="https://github.com/ggml-org/llama.cpp/tree/master/tools/server",
 )
 QUIRKS = LLAMA_SERVER

@@ -12,6 +12,7 @@ from andon.wire.api_choice import API_OPTION, choose_api
 from andon.wire.endpoint import EndpointSpec
 from andon.wire.openai_chat import OPENAI, openai_dialect
 from andon.wire.openai_responses import SUMMARY_OPTION, responses_dialect
+from andon.wire.resumable import RESUMABLE_OPTION
 
 ENDPOINT = EndpointSpec(
     base_url="https://api.openai.com/v1",
@@ -19,6 +20,7 @@ ENDPOINT = EndpointSpec(
     key_variables=("OPENAI_API_KEY",),
     base_url_variables=("OPENAI_BASE_URL",),
     options=(API_OPTION, SUMMARY_OPTION, "organization", "project"),
+    switches=(RESUMABLE_OPTION,),
     docs="https://platform.openai.com/docs/api-reference",
 )
 QUIRKS = replace(OPENAI, input_tokens=True)

@@ -293,6 +293,12 @@ _NOTES: Mapping[type, tuple[str, Callable[[Any], Attributes]]] = {
             | {"andon.from_backend": event.failover.from_backend, "andon.mode": event.failover.mode}
         ),
     ),
+    events.StreamReconnected: (
+        "andon.stream_reconnected",
+        lambda event: (
+            _where(event) | {"andon.silent_seconds": event.seconds, "andon.tries": event.tries}
+        ),
+    ),
     events.ChatTruncated: (
         "andon.chat_truncated",
         lambda event: _where(event) | {"andon.dropped_messages": len(event.dropped)},

@@ -45,6 +45,9 @@ class Metrics:
         self.tokens = counter("andon_tokens", "Tokens used.", (*_WHERE, "direction"))
         self.cost = counter("andon_cost_usd", "What was spent, in US dollars.")
         self.failovers = counter("andon_failovers", "Answers gone on with after a break.")
+        self.reconnections = counter(
+            "andon_reconnections", "Streams gone on with over another connection."
+        )
         self.hedges = counter("andon_hedges", "Requests sent beside a slow one.")
         self.truncations = counter("andon_truncations", "Chats of which something was left out.")
         self.dropped = counter("andon_parameters_dropped", "Options that were left out.")

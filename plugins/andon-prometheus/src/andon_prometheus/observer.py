@@ -70,6 +70,8 @@ class Observer:
             case events.AnswerContinued(failover=failover):
                 where = metrics.where(failover.backend, failover.model)
                 metrics.failovers.labels(*where).inc()
+            case events.StreamReconnected():
+                metrics.reconnections.labels(*metrics.where(event.backend, event.model)).inc()
             case events.HedgeStarted():
                 metrics.hedges.labels(*metrics.where(event.backend, event.model)).inc()
             case events.ChatTruncated():

@@ -25,7 +25,10 @@ _Event = tuple[str, dict[str, Any]]
 
 
 class OpenAIResponsesProvider(Provider):
-    """Writes responses as OpenAI does."""
+    """Writes responses as OpenAI does.
+
+    :param background: whether streams come from responses in the background, which are stored.
+    """
 
     abilities = frozenset(
         {
@@ -35,7 +38,8 @@ class OpenAIResponsesProvider(Provider):
     )  # fmt: skip
     finish_reasons = frozenset(FinishReason)
 
-    def __init__(self) -> None:
+    def __init__(self, *, background: bool = False) -> None:
+        self._background = background
         # Errors and the list of models are those of OpenAI's other protocol.
         self._chat = OpenAIChatProvider()
 
@@ -46,7 +50,8 @@ class OpenAIResponsesProvider(Provider):
     def stream(self, answer: SampleAnswer) -> SampleStream:
         """Return the reply to a streamed request."""
         numbers = count()
-        events = [_event(next(numbers), *event) for event in _events(answer)]
+        told = _in_background(_events(answer)) if self._background else _events(answer)
+        events = [_event(next(numbers), *event) for event in told]
         headers = {"content-type": "text/event-stream; charset=utf-8", "x-request-id": _ID}
         return SampleStream(headers=headers, events=events[:-1], end=events[-1])
 
@@ -186,6 +191,20 @@ def _events(answer: SampleAnswer) -> Iterator[_Event]:
         yield "response.output_item.done", {"output_index": index, "item": item}
     response = _response(answer, items)
     yield f"response.{response['status']}", {"response": response}
+
+
+def _in_background(events: Iterator[_Event]) -> Iterator[_Event]:
+    """Give the same events as a response in the background has them, which begins in a queue."""
+    stored = {"store": True, "background": True}
+    for name, members in events:
+        if name == "response.created":
+            queued = {"response": members["response"] | stored | {"status": "queued"}}
+            yield name, queued
+            yield "response.queued", queued
+        elif "response" in members:
+            yield name, {"response": members["response"] | stored}
+        else:
+            yield name, members
 
 
 def _thought_events(answer: SampleAnswer, where: dict[str, Any]) -> Iterator[_Event]:
