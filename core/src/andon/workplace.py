@@ -25,7 +25,7 @@ from andon.privacy.egress import EgressPolicy
 from andon.privacy.endpoints import check_endpoint
 from andon.privacy.location import is_near
 from andon.profiles import ProfileTable
-from andon.routing import BUILTIN, InOrder, Router, create_router
+from andon.routing import BUILTIN, InOrder, Router, SharesHealth, create_router
 from andon.selection import BackendSelector
 from andon.settings import Settings
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
@@ -203,7 +203,7 @@ class Workplace:
             selector=BackendSelector(settings.privacy),
             prices=_price_table(settings, plugins, prices),
             router=router,
-            health=getattr(router, "health", None) or HealthBoard(),
+            health=(router.health if isinstance(router, SharesHealth) else None) or HealthBoard(),
             profiles=profiles,
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
             truncation_block=settings.truncation_block,

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from andon.routing.builtin import BUILTIN, builtin_routers, create_router
-from andon.routing.contract import Admission, Ask, Candidate, Router
+from andon.routing.contract import Admission, Ask, Candidate, Router, SharesHealth
 from andon.routing.in_order import InOrder
 from andon.routing.turn import Turn
 
@@ -37,6 +37,7 @@ __all__ = [
     "Reject",
     "Router",
     "RouterConfig",
+    "SharesHealth",
     "Spillover",
     "SpilloverRouter",
     "Turn",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from andon.health import HealthBoard
 from andon.routing.turn import Turn
@@ -88,10 +88,6 @@ class Router(Protocol):
     #: Whether it goes by :attr:`Ask.tokens`, which takes longer to find out than to decide.
     weighs: bool = True
 
-    #: The health of endpoints as all processes see it that share the load, or None where each sees
-    #: to itself.
-    health: HealthBoard | None = None
-
     def admit(self, candidates: Sequence[Candidate], ask: Ask, now: float) -> Admission:
         """Decide where a request goes and count it there, in one step.
 
@@ -103,4 +99,14 @@ class Router(Protocol):
         :param now: seconds of a clock that never goes back.
         :raises Rejected: every candidate has too much to do.
         """
+        ...
+
+
+@runtime_checkable
+class SharesHealth(Protocol):
+    """What a router may have besides: one that shares its load with other processes."""
+
+    @property
+    def health(self) -> HealthBoard | None:
+        """The health of endpoints as all of them see it, or None where each sees to itself."""
         ...
