@@ -95,6 +95,27 @@ def test_answers_elsewhere_speak_for_it(join: Join, until: Until) -> None:
     assert state(one) is HealthState.CLOSED
 
 
+def test_who_hears_again_counts_nothing_twice(join: Join, until: Until) -> None:
+    one, other = join(), join()
+    fail(one, times=2)
+    until(lambda: "a" in other._breakers and other._breakers["a"].bad > 1.5)
+    for board in (one, other):
+        board.join_again()
+    fail(one, times=1)
+    until(lambda: state(other) is HealthState.OPEN)
+    assert other._breakers["a"].bad < 3.5
+
+
+def test_what_was_found_out_before_joining_is_told(url: str, join: Join, until: Until) -> None:
+    early = RedisHealth(url, config=LONG)
+    for _ in range(3):
+        early.failed("a", early._clock(), DOWN)
+    other = join()
+    state(early)
+    until(lambda: state(other) is HealthState.OPEN)
+    early.close()
+
+
 def test_one_probe_at_a_time_over_all(join: Join, until: Until) -> None:
     boards = [join(SHORT) for _ in range(4)]
     fail(boards[0])

@@ -132,7 +132,9 @@ def _sold(checkup: Checkup) -> Iterator[tuple[str, str]]:
     """Give models that a plugin may know a price of."""
     from andon.pricing.built_in import BUILT_IN
 
-    yield from (tuple(name.split(":", 1)) for name in BUILT_IN)  # type: ignore[misc]
+    for name in BUILT_IN:
+        backend, _, model = name.partition(":")
+        yield backend, model
     for hook, record in checkup.offered():
         if hook == "andon_register_backends":
             yield from ((record.name, model) for model in record.models)

@@ -98,6 +98,7 @@ class KeptStreamDecoder(StreamDecoder):
         self._end = b""  # the last of them
         self._again = b""  # what of these must come again first
 
+    # Read only, where the contract has a variable: it is the inner one's to set.
     @property
     def done(self) -> bool:  # type: ignore[override]
         """Whether the protocol's own end has come."""

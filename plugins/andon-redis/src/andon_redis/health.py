@@ -170,7 +170,11 @@ class RedisHealth(HealthBoard):
         finally:
             self._joining.release()
         if self._clerk is not None:
-            self.join_again()
+            known = self.summary(self._clock())
+            with self._lock:
+                # They are in the summary.
+                self._answers.clear()
+            self._tell_all(known)
 
     # -- For the clerk ----------------------------------------------------------------------
 
@@ -223,8 +227,20 @@ class RedisHealth(HealthBoard):
             self.adopt(endpoint, self._clock(), HealthChange(rest=rest, rests=rests))
 
     def join_again(self) -> None:
-        """Tell what was found out alone, and take over what the others have."""
+        """Tell who rests here, and take over who rests elsewhere.
+
+        Outcomes are not told again: those of before the break are in everybody's counts.
+        """
         known = self.summary(self._clock())
+        rests = {
+            endpoint: HealthChange(rest=change.rest, rests=change.rests)
+            for endpoint, change in known.items()
+            if change.rest is not None
+        }
+        self._tell_all(rests)
+
+    def _tell_all(self, known: Mapping[str, HealthChange]) -> None:
+        """Have the others told of all of this, and take over who rests elsewhere."""
         with self._lock:
             for endpoint, change in known.items():
                 self._leave(endpoint, change)
