@@ -17,7 +17,7 @@ from andon.announcements import (
     tell_warnings,
 )
 from andon.answer import Answer
-from andon.backends import Backend, PromptMeasure
+from andon.backends import Backend, ContinuesForms, PromptMeasure
 from andon.budget import Reservation
 from andon.chat import (
     Attempt,
@@ -149,7 +149,7 @@ def _attempt(
 def _check_form(way: Resumption, backend: Backend) -> None:
     """Refuse to go on with an answer of a form that would be held to it from here on only."""
     formed = way.mode is ResumeMode.CONTINUE and way.request.response_format.kind != "text"
-    if formed and not getattr(backend, "continues_forms", False):
+    if formed and not (isinstance(backend, ContinuesForms) and backend.continues_forms):
         raise UnsupportedParameterError(
             "the backend keeps to a JSON schema only from the beginning of an answer",
             parameter="continue_final_message",

@@ -106,6 +106,16 @@ class AnswersQuestions(Protocol):
 
 
 @runtime_checkable
+class ContinuesForms(Protocol):
+    """A backend that may go on with an answer that must keep to a JSON schema."""
+
+    @property
+    def continues_forms(self) -> bool:
+        """Whether it holds such an answer to its schema as a whole, what was begun included."""
+        ...
+
+
+@runtime_checkable
 class TellsSlots(Protocol):
     """A backend that may know how many requests it serves at a time.
 
