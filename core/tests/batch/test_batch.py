@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -36,6 +38,8 @@ from andon.batch import (
     BatchJob,
     BatchProgress,
     BatchReport,
+    LocalEngine,
+    read_requests,
     run_batch,
 )
 from andon.batch import journal as journal_module
@@ -339,6 +343,52 @@ def test_what_was_answered_is_kept_whatever_ends_the_batch(
     assert place.texts.keys() == {"r0", "r1", "r2", "r3"}
     place.run(plugin_with(one=Echo()))
     assert len(place.texts) == 6
+
+
+class Inline(ThreadPoolExecutor):
+    """Does the work of a thread at once, so that a loop's steps are always the same."""
+
+    def submit(self, fn: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*arguments, **options))
+        return done
+
+
+def test_cancelled_at_any_step(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """What came is written once, at whichever step of the event loop the batch is cancelled."""
+    place.write(*"abcde")
+    ended, steps = False, 0
+    while not ended:
+        echo = Echo()
+        written: list[str] = []
+
+        def deliver(answers: Sequence[BatchAnswer], written: list[str] = written) -> None:
+            written.extend(answer.custom_id for answer in answers)
+
+        async def cancel(backend: Echo = echo, after: int = steps, tell: Any = deliver) -> bool:
+            asyncio.get_running_loop().set_default_executor(Inline())
+            plugins = [plugin_with(one=backend)]
+            job = BatchJob(
+                make_client=lambda: AsyncClient(discover=False, plugins=plugins),
+                settings=Settings(),
+                concurrency=2,
+            )
+            work = asyncio.create_task(LocalEngine().arun(read_requests(place.requests), job, tell))
+            for _ in range(after):
+                await asyncio.sleep(0)
+            if work.done():
+                return True
+            work.cancel()
+            await asyncio.wait([work])
+            return False
+
+        ended = asyncio.run(cancel())
+        assert len(set(written)) == len(written)
+        assert len(echo.requests) - 2 <= len(written) <= len(echo.requests)
+        steps += 1
+    assert sorted(written) == ["r0", "r1", "r2", "r3", "r4"]
+    gc.collect()
+    assert not caplog.records  # asyncio tells of exceptions that nobody looked at
 
 
 def test_a_full_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

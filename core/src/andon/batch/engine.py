@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -66,7 +67,13 @@ class LocalEngine:
         self, requests: Iterator[BatchRequest], job: BatchJob, deliver: Deliver
     ) -> AndonError | None:
         """Ask requests; see :class:`BatchEngine`."""
-        return asyncio.run(_Work(requests, job, deliver).run())
+        return asyncio.run(self.arun(requests, job, deliver))
+
+    async def arun(
+        self, requests: Iterator[BatchRequest], job: BatchJob, deliver: Deliver
+    ) -> AndonError | None:
+        """Ask requests in the event loop that runs; see :class:`BatchEngine`."""
+        return await _Work(requests, job, deliver).run()
 
 
 class _Work:
@@ -79,14 +86,15 @@ class _Work:
         self._stopped: AndonError | None = None
         self._unwritten: list[tuple[BatchAnswer, asyncio.Future[None]]] = []
         self._news = asyncio.Event()
+        self._writing = threading.Lock()
 
     async def run(self) -> AndonError | None:
         async with self._job.make_client() as client:
             writer = asyncio.create_task(self._write())
             asking = [asyncio.create_task(self._ask(client)) for _ in range(self._job.concurrency)]
+            everybody: asyncio.Future[list[None]] = asyncio.gather(*asking)
             try:
                 # The writer never ends by itself, but it may fail.
-                everybody: asyncio.Future[list[None]] = asyncio.gather(*asking)
                 either: list[asyncio.Future[Any]] = [everybody, writer]
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if writer.done():
@@ -95,10 +103,9 @@ class _Work:
             finally:
                 for task in (*asking, writer):
                     task.cancel()
-                await asyncio.gather(*asking, writer, return_exceptions=True)
+                await asyncio.gather(everybody, *asking, writer, return_exceptions=True)
                 # What was paid for is kept, whatever ended the batch.
-                if self._unwritten:
-                    self._deliver([answer for answer, _ in self._unwritten])
+                self._flush()
         return self._stopped
 
     async def _ask(self, client: AsyncClient) -> None:
@@ -127,16 +134,19 @@ class _Work:
         while True:
             await self._news.wait()
             self._news.clear()
-            batch = list(self._unwritten)
-            answers = [answer for answer, _ in batch]
-            writing = asyncio.ensure_future(asyncio.to_thread(self._deliver, answers))
-            try:
-                await asyncio.shield(writing)
-            finally:
-                # A thread cannot be stopped; what it writes must not be written again.
-                await asyncio.wait([writing])
-                if writing.exception() is None:
-                    del self._unwritten[: len(batch)]
-            for _, on_disk in batch:
+            for on_disk in await asyncio.to_thread(self._flush):
                 if not on_disk.done():
                     on_disk.set_result(None)
+
+    def _flush(self) -> list[asyncio.Future[None]]:
+        """Write what is not written yet, once; return whom to tell.
+
+        A task can be cancelled at any of its steps, while a thread of its goes on. So it is not
+        for a task to say what was written: the list does, and one thread at a time may look.
+        """
+        with self._writing:
+            batch = list(self._unwritten)
+            if batch:
+                self._deliver([answer for answer, _ in batch])
+                del self._unwritten[: len(batch)]
+            return [on_disk for _, on_disk in batch]

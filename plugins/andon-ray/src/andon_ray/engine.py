@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,10 +39,12 @@ class RayEngine:
             machines = sum(bool(node["Alive"]) for node in _nodes())
             check_settings(job.settings, machines)
             crew = _Crew(job, job.workers or machines)
-            try:
-                return crew.run(requests, deliver)
-            finally:
-                crew.dismiss()
+            # Ctrl-C interrupts this thread, not one that is writing answers.
+            with ThreadPoolExecutor(1, "andon-batch") as writer:
+                try:
+                    return crew.run(requests, lambda came: writer.submit(deliver, came).result())
+                finally:
+                    crew.dismiss()
         finally:
             if started:
                 ray.shutdown()
