@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from andon.context import TruncationStrategy as TruncationStrategy
     from andon.errors import AndonError as AndonError
     from andon.errors import AnsweredElsewhere as AnsweredElsewhere
+    from andon.errors import AnswerLost as AnswerLost
     from andon.errors import AuthenticationError as AuthenticationError
     from andon.errors import BackendError as BackendError
     from andon.errors import BackendResting as BackendResting
@@ -136,15 +137,16 @@ _HOMES = {
     "Sampling TokenLogprob Tool ToolCallDelta Usage",
     "client": "AsyncClient Client",
     "context": "ContextManager ContextWindow Truncation TruncationStrategy",
-    "errors": "AndonError AnsweredElsewhere AuthenticationError BackendError BackendResting "
-    "BadRequestError BudgetError BudgetExceeded ClientClosedError ConfigurationError "
-    "ContentFilterError ContextOverflowError ControlTokenError DailyBudgetExceeded "
-    "DuplicateNameError EgressBlocked InvalidRequestError LedgerError MissingKeyError "
-    "ModelLoadError NotFoundError OverloadedError PermissionDeniedError PluginLoadError "
-    "PluginWarning PrivacyViolation PromptTooLongError RateLimitError Rejected RequestTimeout "
-    "RequestTooExpensive RoleOrderError RoutingError SeamMismatch ServerError SettingsError "
-    "StreamInterrupted TemplateError TransportError UnknownBackendError UnknownModelError "
-    "UnknownPriceError UnsafeTemplateError UnsupportedParameterError UnsupportedRoleError",
+    "errors": "AndonError AnswerLost AnsweredElsewhere AuthenticationError BackendError "
+    "BackendResting BadRequestError BudgetError BudgetExceeded ClientClosedError "
+    "ConfigurationError ContentFilterError ContextOverflowError ControlTokenError "
+    "DailyBudgetExceeded DuplicateNameError EgressBlocked InvalidRequestError LedgerError "
+    "MissingKeyError ModelLoadError NotFoundError OverloadedError PermissionDeniedError "
+    "PluginLoadError PluginWarning PrivacyViolation PromptTooLongError RateLimitError Rejected "
+    "RequestTimeout RequestTooExpensive RoleOrderError RoutingError SeamMismatch ServerError "
+    "SettingsError StreamInterrupted TemplateError TransportError UnknownBackendError "
+    "UnknownModelError UnknownPriceError UnsafeTemplateError UnsupportedParameterError "
+    "UnsupportedRoleError",
     "failover": "FailoverManager FailoverMode FailoverPolicy",
     "hookspecs": "hookimpl",
     "messages": "ChatMessage ImagePart ProviderState Role TextPart ToolCall",

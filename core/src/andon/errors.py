@@ -45,6 +45,7 @@
     │   └── StreamInterrupted         the answer broke off; ``.partial`` holds what had arrived
     ├── RoutingError                  every candidate failed; ``.attempts`` says how
     │   └── Rejected                  every candidate has too much to do; ``.retry_after``
+    ├── AnswerLost                    nobody knows whether a batch's request was answered
     └── ClientClosedError             the client was closed
     PluginWarning                     a plugin that nobody asked for is broken
 """
@@ -335,6 +336,10 @@ class Rejected(RoutingError):
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class AnswerLost(AndonError):
+    """What asked a request of a batch was killed; the answer, if there is one, may be billed."""
 
 
 class ClientClosedError(AndonError):

@@ -8,9 +8,10 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from andon import (
+    AnswerLost,
     AsyncClient,
     AuthenticationError,
     BadRequestError,
@@ -73,6 +75,21 @@ class Echo(ScriptedBackend):
             self.now -= 1
 
 
+@dataclass(slots=True)
+class Dies(Echo):
+    """Ends the process, as it were, when it is asked for the end."""
+
+    error: BaseException = field(default_factory=KeyboardInterrupt)
+
+    async def astream(
+        self, request: ChatRequest, timeout: float | None
+    ) -> AsyncIterator[ChatDelta]:
+        if request.messages[-1].text == "end":
+            raise self.error
+        async for delta in Echo.astream(self, request, timeout):
+            yield delta
+
+
 class Place:
     """A folder with a batch."""
 
@@ -100,7 +117,9 @@ class Place:
         self.requests.write_text("\n".join(lines) + "\n")
 
     def run(self, *plugins: Any, **options: Any) -> BatchReport:
-        arguments = {k: v for k, v in options.items() if k in {"retry_errors", "on_progress"}}
+        arguments = {
+            k: v for k, v in options.items() if k in {"retry_errors", "on_progress", "stop"}
+        }
         mine = {k: v for k, v in options.items() if k in {"models", "concurrency"}}
         client = {k: v for k, v in options.items() if k not in {*arguments, *mine}}
 
@@ -328,21 +347,53 @@ def test_nobody_answering_is_no_reason_to_stop(place: Place) -> None:
 def test_what_was_answered_is_kept_whatever_ends_the_batch(
     place: Place, error: BaseException
 ) -> None:
-    class Ends(Echo):
-        async def astream(
-            self, request: ChatRequest, timeout: float | None
-        ) -> AsyncIterator[ChatDelta]:
-            if request.messages[-1].text == "end":
-                raise error
-            async for delta in Echo.astream(self, request, timeout):
-                yield delta
-
     place.write("a", "b", "c", "d", "end", "f")
     with pytest.raises(type(error)):
-        place.run(plugin_with(one=Ends()), concurrency=1)
+        place.run(plugin_with(one=Dies(error=error)), concurrency=1)
     assert place.texts.keys() == {"r0", "r1", "r2", "r3"}
     place.run(plugin_with(one=Echo()))
     assert len(place.texts) == 6
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_what_was_under_way_is_asked_again_where_it_is_free(place: Place, *, paid: bool) -> None:
+    prices = {"one:m": DOLLAR} if paid else {}
+    place.write("a", "b", "end", "d")
+    with pytest.raises(KeyboardInterrupt):
+        place.run(plugin_with(one=Dies()), concurrency=1, prices=prices)
+    echo = Echo()
+    report = place.run(plugin_with(one=echo), prices=prices)
+    assert (
+        [request.messages[-1].text for request in echo.requests] == ["d"] if paid else ["end", "d"]
+    )
+    assert (report.done, report.lost, report.failed) == (4, int(paid), int(paid))
+    assert not place.answers.with_name("answers.jsonl.asked").exists()
+    if paid:
+        assert place.records["r2"]["error"]["code"] == AnswerLost.__name__
+        report = place.run(plugin_with(one=echo), prices=prices, retry_errors=True)
+        assert (report.lost, report.failed, place.texts["r2"]) == (0, 0, "end")
+
+
+def test_a_name_that_was_half_written_was_not_asked(place: Place) -> None:
+    place.write("a", "b")
+    place.answers.with_name("answers.jsonl.asked").write_text('"r0"\n"r')
+    report = place.run(plugin_with(one=Echo()), prices={"one:m": DOLLAR})
+    assert (report.lost, set(place.texts)) == (1, {"r1"})
+
+
+def test_told_to_stop_it_finishes_what_is_under_way(place: Place) -> None:
+    place.write(*map(str, range(9)))
+    stop, echo = Event(), Echo()
+
+    def tell(progress: BatchProgress) -> None:
+        if progress.done >= 3:
+            stop.set()
+
+    report = place.run(plugin_with(one=echo), concurrency=2, on_progress=tell, stop=stop)
+    assert 3 <= report.done < 9 and report.stopped is None
+    assert len(echo.requests) == report.done == len(place.texts)
+    assert place.run(plugin_with(one=echo)).done == 9
+    assert len(echo.requests) == 9
 
 
 class Inline(ThreadPoolExecutor):

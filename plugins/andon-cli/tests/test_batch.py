@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
 
-from andon.testing.server import ReceivedRequest, ScriptedServer, hold, respond
+from andon.testing.server import Peer, ReceivedRequest, ScriptedServer, respond
 
 
 class Upstream(ScriptedServer):
@@ -23,14 +24,23 @@ class Upstream(ScriptedServer):
     def __init__(self) -> None:
         super().__init__(self._answer)
         self.asked: list[str] = []
-        #: Requests from this one on are never answered.
+        #: Requests from this one on are answered when they are let go.
         self.silent_from = 10**9
+        self.let_go = threading.Event()
+        self._counting = threading.Lock()
 
     def _answer(self, request: ReceivedRequest) -> Any:
         name = request.json()["messages"][0]["content"]
-        self.asked.append(name)
-        if len(self.asked) > self.silent_from:
-            return [hold]
+        with self._counting:
+            self.asked.append(name)
+            silent = len(self.asked) > self.silent_from
+        return [self._hold, *self._reply(name)] if silent else self._reply(name)
+
+    def _hold(self, peer: Peer) -> None:
+        self.holding.set()
+        self.let_go.wait(60)
+
+    def _reply(self, name: str) -> list[Any]:
         if name.startswith("bad"):
             return [respond(400, b'{"error": {"message": "no", "code": "bad"}}')]
         reply = {
@@ -152,26 +162,97 @@ def test_the_bar_in_a_terminal(home: Path, environment: dict[str, str], upstream
     assert child.exitstatus == 0
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_it_goes_on_where_it_was_stopped(
-    home: Path, environment: dict[str, str], upstream: Upstream, sent: signal.Signals, run: Any
-) -> None:
+@dataclass(slots=True)
+class Running:
+    """A batch in a process of its own, two requests of which are not answered yet."""
+
+    arguments: list[str]
+    process: subprocess.Popen[str]
+
+    def interrupt(self, sent: signal.Signals) -> None:
+        """Send a signal, and wait until it was heard."""
+        self.process.send_signal(sent)
+        assert self.process.stderr is not None
+        assert any("what is under way is finished" in line for line in self.process.stderr)
+
+    def end(self) -> str:
+        return self.process.communicate(timeout=30)[1]
+
+
+@pytest.fixture
+def running(home: Path, environment: dict[str, str], upstream: Upstream) -> Iterator[Running]:
     write(home, *map(str, range(12)))
     upstream.silent_from = 5
     arguments = ["batch", "in.jsonl", "-o", "out.jsonl", "--concurrency", "2"]
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "andon_cli", *arguments],
         env=environment, cwd=home, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert upstream.holding.wait(30)
-    os.kill(child.pid, sent)
-    told = child.communicate(timeout=30)[1]
-    if sent is signal.SIGINT:
-        assert child.returncode == 130 and "the same command goes on" in told
-    kept = answers(home)
-    assert 4 <= len(kept) <= 5
+    ) as process:  # fmt: skip
+        try:
+            assert upstream.holding.wait(30)
+            yield Running(arguments, process)
+        finally:
+            upstream.let_go.set()
+            process.kill()
+
+
+def test_killed_it_goes_on_and_pays_nothing_twice(
+    home: Path, upstream: Upstream, running: Running, run: Any
+) -> None:
+    running.process.kill()
+    running.end()
+    assert 4 <= len(answers(home)) <= 5
     upstream.silent_from = 10**9
+    done = run(*running.arguments)
+    assert done.returncode == 1
+    # Nothing was asked twice; what was under way, or about to be, may have been paid for.
+    assert len(set(upstream.asked)) == len(upstream.asked) <= 12
+    lost = [name for name, line in answers(home).items() if line["error"]]
+    assert 1 <= len(lost) <= 2 and len(answers(home)) == 12
+    assert {answers(home)[name]["error"]["code"] for name in lost} == {"AnswerLost"}
+    assert f"{len(lost)} requests were under way" in done.stderr
+    assert f"{12 - len(lost)} of 12" not in done.stderr and "--retry-errors" in done.stderr
+    # Nobody asks them again unless told to.
     before = len(upstream.asked)
-    assert run(*arguments).returncode == 0
+    assert run(*running.arguments).returncode == 1 and len(upstream.asked) == before
+    assert run(*running.arguments, "--retry-errors").returncode == 0
+    assert len(upstream.asked) == before + len(lost)
+    assert not any(line["error"] for line in answers(home).values())
+
+
+def test_killed_and_wanted_at_any_price(
+    home: Path, upstream: Upstream, running: Running, run: Any
+) -> None:
+    running.process.kill()
+    running.end()
+    upstream.silent_from = 10**9
+    assert run(*running.arguments, "--retry-errors").returncode == 0
+    assert not any(line["error"] for line in answers(home).values())
+    assert set(upstream.asked) == {str(number) for number in range(12)}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_finishes_what_is_under_way(
+    home: Path, upstream: Upstream, running: Running, run: Any, sent: signal.Signals
+) -> None:
+    running.interrupt(sent)
+    upstream.let_go.set()
+    told = running.end()
+    assert running.process.returncode == 130 and "the same command goes on" in told
+    assert len(answers(home)) == len(upstream.asked) < 12
+    assert run(*running.arguments).returncode == 0
+    assert sorted(upstream.asked, key=int) == [str(number) for number in range(12)]
     assert len(answers(home)) == 12
-    assert len(upstream.asked) - before == 12 - len(kept)
+
+
+def test_stopped_twice_it_drops_what_is_under_way(
+    home: Path, upstream: Upstream, running: Running, run: Any
+) -> None:
+    running.interrupt(signal.SIGINT)
+    running.process.send_signal(signal.SIGINT)
+    told = running.end()
+    assert running.process.returncode == 130 and "the same command goes on" in told
+    upstream.silent_from = 10**9
+    assert run(*running.arguments).returncode == 1
+    assert len(set(upstream.asked)) == len(upstream.asked)
+    assert len(answers(home)) == 12

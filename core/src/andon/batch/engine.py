@@ -49,9 +49,11 @@ class BatchEngine(Protocol):
         """Ask requests until there are no more, or no further one can be answered.
 
         No more requests are under way or not yet delivered than ``job.concurrency`` (for each
-        worker), so that a crash costs no more than these.
+        worker), so that a crash costs no more than these. To return, whatever ends the batch, says
+        that nothing is under way any more. Where the answer to a request is lost otherwise,
+        :func:`settle_doubt` says whether it may be asked again.
 
-        :param requests: what to ask.
+        :param requests: what to ask; each counts as asked, and maybe paid for, when it is taken.
         :param job: how.
         :param deliver: takes answers as they come; called by one thread at a time or by several.
         :return: why it stopped early, or None where it did not.

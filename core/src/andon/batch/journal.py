@@ -6,11 +6,12 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from andon.batch.files import APPENDING, lines_of, sync_folder, write_all
 from andon.batch.records import BatchAnswer
 from andon.errors import InvalidRequestError
 
@@ -53,7 +54,7 @@ class AnswerFile:
         with self._lock:
             size = os.fstat(self._file).st_size
             try:
-                _write(self._file, text.encode("utf-8", _ERRORS))
+                write_all(self._file, text.encode("utf-8", _ERRORS))
                 os.fsync(self._file)
             except OSError:
                 # Half a line must not stand before the next one.
@@ -80,7 +81,7 @@ class AnswerFile:
     def _take(self, known: Collection[str]) -> None:
         """Read what was answered; repair a last line that was only half written."""
         whole = 0
-        for number, line in _lines(self._path):
+        for number, line in lines_of(self._path):
             name, is_error = _read(line)
             if name is None:
                 if line.endswith(b"\n"):
@@ -95,7 +96,7 @@ class AnswerFile:
             whole += len(line)
             if not line.endswith(b"\n"):
                 # The answer is all there: only its line break is missing.
-                _write(self._file, b"\n")
+                write_all(self._file, b"\n")
                 return
         os.ftruncate(self._file, whole)
 
@@ -111,18 +112,18 @@ class AnswerFile:
     def _drop_errors(self) -> None:
         """Write the file anew, without the lines that say what went wrong."""
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        new = os.open(temporary, _FLAGS | os.O_TRUNC, 0o666)
+        new = os.open(temporary, APPENDING | os.O_TRUNC, 0o666)
         try:
             _lock(new)
             self.done.clear()
-            for _, line in _lines(self._path):
+            for _, line in lines_of(self._path):
                 name, is_error = _read(line)
                 if name is not None and not is_error:
-                    _write(new, line)
+                    write_all(new, line)
                     self.done.add(name)
             os.fsync(new)
             temporary.replace(self._path)
-            _sync_folder(self._path)
+            sync_folder(self._path)
         except BaseException:
             os.close(new)
             temporary.unlink(missing_ok=True)
@@ -131,18 +132,15 @@ class AnswerFile:
         self._file, self.failed = new, 0
 
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-
-
 def _open_alone(path: Path) -> int:
     """Open a file that nobody else answers into."""
     while True:
-        file = os.open(path, _FLAGS, 0o666)
+        file = os.open(path, APPENDING, 0o666)
         try:
             _lock(file)
             # Somebody may have put another file in its place since.
             if os.fstat(file).st_ino == path.stat().st_ino:
-                _sync_folder(path)
+                sync_folder(path)
                 return file
         except BlockingIOError:
             os.close(file)
@@ -164,22 +162,6 @@ def _file_lock() -> Callable[[int], None]:
 _lock = _file_lock()
 
 
-def _sync_folder(path: Path) -> None:
-    """See to it that the file's name is on the disk as well."""
-    if sys.platform == "win32":
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as lines:
-        yield from enumerate(lines, 1)
-
-
 def _read(line: bytes) -> tuple[str | None, bool]:
     """Return the name of the request that a line answers, or None, and whether it failed."""
     try:
@@ -190,9 +172,3 @@ def _read(line: bytes) -> tuple[str | None, bool]:
         case {"custom_id": str(name), "response": _, "error": error}:
             return name, error is not None
     return None, False
-
-
-def _write(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from andon.chat import ChatResponse
-from andon.errors import AndonError, BackendError, InvalidRequestError
+from andon.errors import AndonError, AnswerLost, BackendError, InvalidRequestError
 from andon.wire.openai_server import completion, error_reply, read_call
 
 #: The one kind of request that is answered.
@@ -41,12 +41,14 @@ class BatchAnswer:
     :param custom_id: the request's name.
     :param line: the line's JSON text, without the line break.
     :param failed: whether it says what went wrong.
+    :param lost: whether it says that nobody knows the answer, which may have been paid for.
     :param cost_usd: what it cost, in US dollars.
     """
 
     custom_id: str
     line: str
     failed: bool = False
+    lost: bool = False
     cost_usd: Decimal = Decimal(0)
 
 
@@ -129,6 +131,15 @@ def failed(request: BatchRequest, error: AndonError) -> BatchAnswer:
     spent = sum((attempt.cost_usd for attempt in getattr(error, "attempts", ())), Decimal(0))
     line = _line(request, reply, problem)
     return BatchAnswer(request.custom_id, line, failed=True, cost_usd=spent)
+
+
+def lost(request: BatchRequest) -> BatchAnswer:
+    """Return the line of a request that was under way when what asked it was killed."""
+    error = AnswerLost(
+        "what asked this was killed while it was under way: its backend may have answered it, and "
+        "billed it; --retry-errors, or retry_errors=True, asks again, and may pay again"
+    )
+    return replace(failed(request, error), lost=True)
 
 
 def _line(

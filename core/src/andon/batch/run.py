@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
+from threading import Event, Lock
 
+from andon.batch.doubt import AskedFile, settle_doubt
 from andon.batch.engine import BatchEngine, BatchJob, LocalEngine
 from andon.batch.journal import AnswerFile
 from andon.batch.records import BatchAnswer, BatchRequest, check_body, read_requests
@@ -39,10 +41,14 @@ class BatchReport(BatchProgress):
     """How a run of a batch ended.
 
     :param earlier: how many requests were answered before it.
-    :param stopped: why it ended before all requests were answered, or None where all are.
+    :param lost: how many of this run's answers say that nobody knows the answer, which may have
+        been paid for: what asked was killed, before this run or, with workers, in it.
+    :param stopped: why it ended before all requests were answered, or None where all are, or it
+        was told to stop.
     """
 
     earlier: int
+    lost: int = 0
     stopped: AndonError | None = None
 
 
@@ -54,12 +60,14 @@ class _Count:
     total: int
     told: Callable[[BatchProgress], None]
     cost: Decimal = Decimal(0)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lost: int = 0
+    lock: Lock = field(default_factory=Lock)
 
     def deliver(self, answers: Sequence[BatchAnswer]) -> None:
         self.file.append(answers)
         with self.lock:
             self.cost += sum((answer.cost_usd for answer in answers), Decimal(0))
+            self.lost += sum(answer.lost for answer in answers)
             self.told(self.progress)
 
     @property
@@ -80,18 +88,22 @@ def run_batch(
     engine: BatchEngine | None = None,
     retry_errors: bool = False,
     on_progress: Callable[[BatchProgress], None] = lambda progress: None,
+    stop: Event | None = None,
 ) -> BatchReport:
     """Answer what is not answered yet.
 
     All requests are checked before the first is asked. An answer counts as done when it is on the
-    disk, and is never asked for again; requests that were under way when a process died are.
+    disk, and is never asked for again. Requests that were under way when a process died are asked
+    again where that is free; else they become errors, of the kind :class:`andon.AnswerLost`.
 
     :param requests: the file of requests, one JSON object a line.
     :param answers: the file of answers; it is made, or continued.
     :param job: how.
     :param engine: what asks; this process where None.
-    :param retry_errors: whether requests whose answer says what went wrong are asked again.
+    :param retry_errors: whether requests whose answer says what went wrong are asked again, and
+        those that were under way when a process died, even if that may pay twice.
     :param on_progress: told whenever answers came, and once at the beginning.
+    :param stop: when it is set, no further request is asked, and those under way are finished.
     :raises InvalidRequestError: a request is wrong, or the file of answers is not this batch's.
     :raises ConfigurationError: a model's name, or the engine, is wrong.
     """
@@ -100,8 +112,14 @@ def run_batch(
         count = _Count(file, len(names), on_progress)
         earlier = len(file.done)
         on_progress(count.progress)
-        left = _not_in(read_requests(requests), frozenset(file.done))
-        stopped = (engine or LocalEngine()).run(left, job, count.deliver)
+        asked = AskedFile(answers)
+        if not retry_errors and (doubted := asked.names - file.done):
+            count.deliver(settle_doubt(_named(requests, doubted), job))
+        asked.remove()
+        left = _until(stop, _named(requests, names - file.done))
+        stopped = (engine or LocalEngine()).run(asked.noting(left), job, count.deliver)
+        # It ended in order: whatever was asked is answered, or was refused before it cost anything.
+        asked.remove()
         now = count.progress
         return BatchReport(
             total=now.total,
@@ -109,6 +127,7 @@ def run_batch(
             failed=now.failed,
             cost_usd=now.cost_usd,
             earlier=earlier,
+            lost=count.lost,
             stopped=stopped,
         )
 
@@ -145,5 +164,9 @@ def _check(request: BatchRequest, names: set[str], job: BatchJob) -> None:
     read_models(model, job.settings.routes)
 
 
-def _not_in(requests: Iterator[BatchRequest], done: frozenset[str]) -> Iterator[BatchRequest]:
-    return (request for request in requests if request.custom_id not in done)
+def _named(requests: Path, names: Collection[str]) -> Iterator[BatchRequest]:
+    return (request for request in read_requests(requests) if request.custom_id in names)
+
+
+def _until(stop: Event | None, requests: Iterator[BatchRequest]) -> Iterator[BatchRequest]:
+    return takewhile(lambda _: stop is None or not stop.is_set(), requests)

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from andon import AndonError, ConfigurationError
-from andon.batch import BatchAnswer, BatchJob, BatchRequest
+from andon.batch import BatchAnswer, BatchJob, BatchRequest, settle_doubt
 from andon.batch.engine import Deliver
 from andon_ray.cluster_settings import check_settings
 from andon_ray.worker import Stop, Worker
@@ -142,8 +142,11 @@ class _Crew:
         except RayTaskError as error:
             raise error.cause from error
         except RayActorError as error:
-            self.again.append(request)
+            lost = settle_doubt([request], self.job)
+            if not lost:
+                self.again.append(request)
             self._replace(worker, error)
+            yield from lost
             return
         self.free.append(worker)
         if isinstance(result, Stop):

@@ -14,6 +14,7 @@ import click
 from andon.errors import BudgetError, ConfigurationError
 from andon_cli.app import App
 from andon_cli.failures import ExitCode, note
+from andon_cli.interrupts import stop_on_interrupt
 from andon_cli.options import privacy_option
 from andon_cli.terminal import is_terminal
 
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     help="What asks: this process, or an engine of a plugin, like ray.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes of the engine.")
-@click.option("--retry-errors", is_flag=True, help="Ask again what went wrong before.")
+@click.option("--retry-errors", is_flag=True, help="Ask again what went wrong or was killed.")
 @privacy_option
 @click.pass_obj
 def command(
@@ -82,7 +83,7 @@ def command(
     )
     asking = _engine(app, engine, workers)
     try:
-        with _shown() as show:
+        with _shown() as show, stop_on_interrupt(_say_stopping) as stop:
             report = run_batch(
                 requests,
                 answers,
@@ -90,11 +91,26 @@ def command(
                 engine=asking,
                 retry_errors=retry_errors,
                 on_progress=show,
+                stop=stop,
             )
     except KeyboardInterrupt:
-        note(f"stopped; the same command goes on, with what is not yet in {answers}")
+        _say_interrupted(answers)
         raise
-    return _conclude(report)
+    code = _conclude(report)
+    if stop.is_set() and report.done < report.total:
+        _say_interrupted(answers)
+        return ExitCode.INTERRUPTED
+    return code
+
+
+def _say_interrupted(answers: Path) -> None:
+    note(f"stopped; the same command goes on, with what is not yet in {answers}")
+
+
+def _say_stopping() -> None:
+    if is_terminal(sys.stderr):
+        click.echo(err=True)  # the line has the terminal's ^C
+    note("what is under way is finished; ctrl-c again drops it, though it may be paid for")
 
 
 def _engine(app: App, name: str, workers: int | None) -> BatchEngine | None:
@@ -113,7 +129,7 @@ def _engine(app: App, name: str, workers: int | None) -> BatchEngine | None:
 
 def _conclude(report: BatchReport) -> int:
     """Say how it ended, and return the exit code."""
-    now = report.done - report.earlier
+    now = report.done - report.earlier - report.lost
     parts = [f"{now:,} of {report.total:,} requests answered"]
     if report.earlier:
         parts.append(f"{report.earlier:,} before")
@@ -122,6 +138,12 @@ def _conclude(report: BatchReport) -> int:
     if report.cost_usd:
         parts.append(f"${report.cost_usd:f}")
     click.echo(", ".join(parts), err=True)
+    if report.lost:
+        note(
+            f"{report.lost:,} requests were under way when they were dropped or killed; they may "
+            "be paid for, so they are errors now: --retry-errors asks them again",
+            kind="warning",
+        )
     if report.stopped is not None:
         _say_stopped(report)
         raise report.stopped
