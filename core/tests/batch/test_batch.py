@@ -15,8 +15,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from andon import (
     AnswerLost,
@@ -35,7 +33,6 @@ from andon import (
     ServerError,
 )
 from andon.batch import (
-    AnswerFile,
     BatchAnswer,
     BatchJob,
     BatchProgress,
@@ -271,15 +268,6 @@ def test_the_answers_of_another_batch_are_left_alone(place: Place) -> None:
     assert before
 
 
-def test_one_process_at_a_time(place: Place) -> None:
-    with (
-        AnswerFile(place.answers, {"a"}),
-        pytest.raises(InvalidRequestError, match="another process"),
-    ):
-        AnswerFile(place.answers, {"a"})
-    AnswerFile(place.answers, {"a"}).close()
-
-
 # -- What stops a batch ------------------------------------------------------------------------------
 
 
@@ -461,45 +449,3 @@ def test_a_full_disk(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(place.texts) == len(place.answers.read_text().splitlines()) < 10
     place.run(plugin_with(one=Echo()))
     assert len(place.texts) == 10
-
-
-# -- A half-written file -----------------------------------------------------------------------------
-
-
-def _answers(count: int) -> list[BatchAnswer]:
-    return [
-        BatchAnswer(
-            f"r{number}",
-            json.dumps(
-                {
-                    "custom_id": f"r{number}",
-                    "response": {"text": "é\u2028" * number},
-                    "error": None,
-                },
-                ensure_ascii=number % 2 == 0,
-            ),
-        )
-        for number in range(count)
-    ]
-
-
-@settings(max_examples=100)
-@given(cut=st.integers(0, 400), junk=st.sampled_from([b"", b"\x00\x00", b"{"]))
-def test_a_last_line_that_was_half_written(
-    tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
-) -> None:
-    """Wherever writing ended, what was written whole is kept, and the rest can be written."""
-    path = tmp_path_factory.mktemp("batch") / "answers.jsonl"
-    answers = _answers(6)
-    names = {answer.custom_id for answer in answers}
-    with AnswerFile(path, names) as file:
-        file.append(answers)
-    whole = path.read_bytes()
-    torn = whole[:cut]
-    path.write_bytes(torn + junk)
-    with AnswerFile(path, names) as file:
-        kept = set(file.done)
-        assert len(kept) >= torn.count(b"\n")
-        file.append([answer for answer in answers if answer.custom_id not in kept])
-    lines = path.read_bytes().splitlines(keepends=True)
-    assert sorted(lines) == sorted(whole.splitlines(keepends=True))
