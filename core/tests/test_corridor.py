@@ -207,7 +207,7 @@ def test_a_failed_attempt_gives_its_reservation_back() -> None:
 
 def test_one_deadline_holds_for_all_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("andon.drivers.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("andon.workplace.time.monotonic", lambda: now[0])
 
     class Slow(ScriptedBackend):
         def stream(self, request: Any, timeout: Any) -> Any:

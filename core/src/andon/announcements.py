@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from andon.backends import PromptMeasure
 from andon.budget import BudgetWarning
 from andon.chat import ChatResponse, Reconnected
-from andon.effects import Steps
 from andon.errors import UnsupportedParameterError
 from andon.events import (
     AnswerAbandoned,
@@ -33,17 +32,17 @@ from andon.trip import Bill, Trip
 # -- The request -----------------------------------------------------------------------------------
 
 
-def tell_received(trip: Trip) -> Steps[None]:
+def tell_received(trip: Trip) -> None:
     """Tell that a caller asks."""
     models = trip.order.models
-    return trip.tell(
+    trip.tell(
         lambda head: RequestReceived(
             **head, models=tuple(map(str, models)), request=trip.order.request
         )
     )
 
 
-def tell_admitted(trip: Trip, admission: Admission, came: float) -> Steps[None]:
+def tell_admitted(trip: Trip, admission: Admission, came: float) -> None:
     """Tell that the request's turn has come.
 
     :param came: when the request came, by the corridor's clock.
@@ -54,12 +53,12 @@ def tell_admitted(trip: Trip, admission: Admission, came: float) -> Steps[None]:
         waited = 0.0 if admission.turn is None else head["at"] - came
         return RequestAdmitted(**head, candidates=candidates, waited=waited)
 
-    return trip.tell(admitted)
+    trip.tell(admitted)
 
 
-def tell_finished(trip: Trip, response: ChatResponse) -> Steps[None]:
+def tell_finished(trip: Trip, response: ChatResponse) -> None:
     """Tell that the caller has a complete answer."""
-    return trip.tell(
+    trip.tell(
         lambda head: AnswerFinished(
             **head,
             backend=response.backend,
@@ -72,7 +71,7 @@ def tell_finished(trip: Trip, response: ChatResponse) -> Steps[None]:
     )
 
 
-def tell_unanswered(trip: Trip, error: BaseException) -> Steps[None]:
+def tell_unanswered(trip: Trip, error: BaseException) -> None:
     """Tell that the request ends without a complete answer.
 
     :param error: why; one that is no :class:`Exception` comes from a caller who went away.
@@ -86,29 +85,29 @@ def tell_unanswered(trip: Trip, error: BaseException) -> Steps[None]:
             return RequestFailed(**head, error=error, backend=backend, model=model, cost_usd=cost)
         return AnswerAbandoned(**head, backend=backend, model=model, cost_usd=cost)
 
-    return trip.tell(ended)
+    trip.tell(ended)
 
 
 # -- One attempt -----------------------------------------------------------------------------------
 
 
-def tell_hedged(trip: Trip, candidate: Candidate) -> Steps[None]:
+def tell_hedged(trip: Trip, candidate: Candidate) -> None:
     """Tell that a candidate is asked beside a slow one."""
-    return trip.tell(
+    trip.tell(
         lambda head: HedgeStarted(**head, backend=candidate.spec.name, model=candidate.ref.model)
     )
 
 
 def tell_attempt(
     trip: Trip, candidate: Candidate, measured: PromptMeasure | None, reserved: int
-) -> Steps[None]:
+) -> None:
     """Tell that a candidate is asked.
 
     :param measured: the prompt's size, or None where unknown.
     :param reserved: nano-dollars that are held for it.
     """
     number = trip.sent
-    return trip.tell(
+    trip.tell(
         lambda head: AttemptStarted(
             **head,
             attempt=number,
@@ -120,13 +119,13 @@ def tell_attempt(
     )
 
 
-def tell_answer(trip: Trip, candidate: Candidate, attempt: int, seconds: float) -> Steps[None]:
+def tell_answer(trip: Trip, candidate: Candidate, attempt: int, seconds: float) -> None:
     """Tell that an answer's first piece is there.
 
     :param attempt: the attempt's number.
     :param seconds: since the candidate was asked.
     """
-    return trip.tell(
+    trip.tell(
         lambda head: AnswerStarted(
             **head,
             attempt=attempt,
@@ -137,15 +136,13 @@ def tell_answer(trip: Trip, candidate: Candidate, attempt: int, seconds: float) 
     )
 
 
-def tell_reconnected(
-    trip: Trip, candidate: Candidate, attempt: int, found: Reconnected
-) -> Steps[None]:
+def tell_reconnected(trip: Trip, candidate: Candidate, attempt: int, found: Reconnected) -> None:
     """Tell that a broken connection was made anew, and the same answer goes on.
 
     :param attempt: the attempt's number.
     :param found: what the backend says of it.
     """
-    return trip.tell(
+    trip.tell(
         lambda head: StreamReconnected(
             **head,
             attempt=attempt,
@@ -160,14 +157,14 @@ def tell_reconnected(
 
 def tell_attempt_ended(
     trip: Trip, candidate: Candidate, attempt: int, bill: Bill, error: BaseException | None
-) -> Steps[None]:
+) -> None:
     """Tell that an attempt is over and settled.
 
     :param attempt: its number.
     :param bill: what it used.
     :param error: why its answer is not complete, or None where it is.
     """
-    return trip.tell(
+    trip.tell(
         lambda head: AttemptEnded(
             **head,
             attempt=attempt,
@@ -183,24 +180,24 @@ def tell_attempt_ended(
 # -- On the way ------------------------------------------------------------------------------------
 
 
-def tell_truncated(trip: Trip, candidate: Candidate, dropped: tuple[int, ...]) -> Steps[None]:
+def tell_truncated(trip: Trip, candidate: Candidate, dropped: tuple[int, ...]) -> None:
     """Tell that messages were left out.
 
     :param dropped: their places in the chat, from 0.
     """
-    return trip.tell(
+    trip.tell(
         lambda head: ChatTruncated(
             **head, backend=candidate.spec.name, model=candidate.ref.model, dropped=dropped
         )
     )
 
 
-def tell_dropped(trip: Trip, candidate: Candidate, error: UnsupportedParameterError) -> Steps[None]:
+def tell_dropped(trip: Trip, candidate: Candidate, error: UnsupportedParameterError) -> None:
     """Tell that an option was left out.
 
     :param error: what the candidate said of it.
     """
-    return trip.tell(
+    trip.tell(
         lambda head: ParameterDropped(
             **head,
             backend=candidate.spec.name,
@@ -211,11 +208,11 @@ def tell_dropped(trip: Trip, candidate: Candidate, error: UnsupportedParameterEr
     )
 
 
-def tell_warnings(trip: Trip, warnings: Sequence[BudgetWarning]) -> Steps[None]:
+def tell_warnings(trip: Trip, warnings: Sequence[BudgetWarning]) -> None:
     """Tell of budgets that come to their end."""
     for warning in warnings:
 
         def passed(head: EventHead, warning: BudgetWarning = warning) -> Event:
             return BudgetThresholdPassed(**head, warning=warning)
 
-        yield from trip.tell(passed)
+        trip.tell(passed)

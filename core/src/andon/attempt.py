@@ -36,7 +36,6 @@ from andon.effects import (
     Reserve,
     Settle,
     Steps,
-    clock,
     create,
     send,
 )
@@ -80,7 +79,7 @@ def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatR
             may_truncate = trip.order.truncation is not TruncationStrategy.ERROR
             if tight or not may_truncate or trip.delivering:
                 raise
-            yield from trip.note_failure(candidate, error)
+            trip.note_failure(candidate, error)
             tight = True
         except UnsupportedParameterError as error:
             essential = goes_on and error.parameter == "continue_final_message"
@@ -89,7 +88,7 @@ def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatR
             if lesser is None:
                 raise
             request = lesser
-            yield from tell_dropped(trip, candidate, error)
+            tell_dropped(trip, candidate, error)
 
 
 def _addressed(trip: Trip, candidate: Candidate, request: ChatRequest) -> ChatRequest:
@@ -120,13 +119,13 @@ def _attempt(
     pricing = TokenPricing.from_price(price)
     calibration = _calibration(trip, candidate, request.model)
     request, bound = _bound(request, measured, pricing, calibration)
-    timeout = yield from trip.remaining()
+    timeout = trip.remaining()
     reservation = yield from _reserve(trip, candidate, bound)
     trip.sent += 1
     number = trip.sent
     leg = trip.answer if way is None else Answer()
     try:
-        yield from tell_attempt(trip, candidate, measured, 0 if reservation is None else bound)
+        tell_attempt(trip, candidate, measured, 0 if reservation is None else bound)
         yield from _follow(trip, candidate, backend, request, leg, way, timeout)
     except BaseException as error:
         sent = leg.started or _was_read(error)
@@ -171,7 +170,7 @@ def _fit(
         near=candidate.spec.locality is Locality.LOCAL,
     )
     if fitted.dropped:
-        yield from tell_truncated(trip, candidate, fitted.dropped)
+        tell_truncated(trip, candidate, fitted.dropped)
     return fitted.request, fitted.measured
 
 
@@ -215,7 +214,7 @@ def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation
         return None
     where = {"backend": candidate.spec.name, "model": candidate.ref.model}
     reservation: Reservation = yield Reserve(amount, {**trip.order.labels, **where})
-    yield from tell_warnings(trip, reservation.warnings)
+    tell_warnings(trip, reservation.warnings)
     return reservation
 
 
@@ -230,7 +229,7 @@ def _settle(
     bill = trip.bill
     if reservation is not None:
         yield Settle(reservation, bill.cost)
-    yield from tell_attempt_ended(trip, candidate, number, bill, error)
+    tell_attempt_ended(trip, candidate, number, bill, error)
 
 
 def _was_read(error: BaseException) -> bool:
@@ -276,12 +275,12 @@ def _follow(
 ) -> Steps[None]:
     """Send the request and follow the stream to its end."""
     number = trip.sent
-    sent_at = yield from clock()
+    sent_at = trip.house.clock()
     stream = yield from send(backend, request, timeout)
     try:
         first: ChatDelta | None = yield Next(stream)
-        now = yield from clock()
-        yield from tell_answer(trip, candidate, number, now - sent_at)
+        now = trip.house.clock()
+        tell_answer(trip, candidate, number, now - sent_at)
         told = partial(tell_reconnected, trip, candidate, number)
         if way is None:
             yield from _hand_through(trip, stream, first, told)
@@ -297,14 +296,14 @@ def _follow(
 
 
 def _hand_through(
-    trip: Trip, stream: Any, delta: ChatDelta | None, told: Callable[[Reconnected], Steps[None]]
+    trip: Trip, stream: Any, delta: ChatDelta | None, told: Callable[[Reconnected], None]
 ) -> Steps[None]:
     """Hand every piece over as it comes."""
     fetch, append = Next(stream), trip.answer.append
     hands_over = trip.hands_over
     while delta is not None:
         if type(delta) is Reconnected:
-            yield from told(delta)
+            told(delta)
         elif hands_over:
             append(delta)
             yield Emit(delta)
@@ -320,13 +319,13 @@ def _join(
     delta: ChatDelta | None,
     leg: Answer,
     way: Resumption,
-    told: Callable[[Reconnected], Steps[None]],
+    told: Callable[[Reconnected], None],
 ) -> Steps[None]:
     """Hand over what goes on where the last stream broke off."""
     seam, announced, fetch = way.seam(), False, Next(stream)
     while delta is not None:
         if type(delta) is Reconnected:
-            yield from told(delta)
+            told(delta)
             delta = yield fetch
             continue
         leg.append(delta)

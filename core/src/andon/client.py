@@ -16,7 +16,7 @@ from andon.backends import AnswersQuestions, Backend, PromptMeasure, TellsSlots
 from andon.budget import Budget, CostCircuitBreaker, Ledger
 from andon.chat import ChatRequest, ChatResponse
 from andon.context import TruncationStrategy
-from andon.drivers import adrive, drive
+from andon.drivers import acomplete, adrive, complete, drive
 from andon.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -292,10 +292,7 @@ class Client(_BaseClient):
         return _measured(ref, asked.measure(request))
 
     def _whole(self, order: Order) -> ChatResponse:
-        whole: list[ChatResponse] = []
-        for _ in drive(serve(order, self._place.house), self._place.world, whole.append):
-            pass
-        return whole[0]
+        return complete(serve(order, self._place.house), self._place.world)
 
     def close(self) -> None:
         """Free every engine and connection. The client can serve no more."""
@@ -394,10 +391,7 @@ class AsyncClient(_BaseClient):
         return await asyncio.to_thread(self._place.reach, name)
 
     async def _whole(self, order: Order) -> ChatResponse:
-        whole: list[ChatResponse] = []
-        async for _ in adrive(serve(order, self._place.house), self._place.world, whole.append):
-            pass
-        return whole[0]
+        return await acomplete(serve(order, self._place.house), self._place.world)
 
     async def aclose(self) -> None:
         """Free every engine and connection. The client can serve no more."""

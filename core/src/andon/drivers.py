@@ -1,10 +1,11 @@
-"""The two drivers of the corridor: they perform its effects, one in threads, one in asyncio."""
+"""The two drivers of the corridor: they perform its effects, one in threads, one in asyncio.
+
+Each has two forms: one that hands pieces to the caller, and one for answers that come as a whole.
+"""
 
 from __future__ import annotations
 
 import sys
-import time
-import warnings
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -12,7 +13,6 @@ from collections.abc import (
     Callable,
     Generator,
     Mapping,
-    Sequence,
 )
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -26,7 +26,6 @@ from andon.effects import (
     Abandoned,
     Admit,
     AnyReady,
-    Clock,
     Close,
     CountThere,
     Create,
@@ -41,12 +40,9 @@ from andon.effects import (
     Send,
     Settle,
     Steps,
-    Tell,
     WaitTurn,
 )
-from andon.errors import PluginWarning
-from andon.events import Event
-from andon.specs import BackendSpec, ObserverSpec
+from andon.specs import BackendSpec
 
 
 @dataclass(slots=True)
@@ -56,7 +52,6 @@ class World:
     :param create: gives the client's one backend of a record, made at its first use.
     :param backends: those that have been made, by name.
     :param breaker: grants spending.
-    :param observers: who is told of events.
     :param router_waits: whether the router asks a server, which an event loop must not wait for.
     :param cards: what servers said of their models.
     """
@@ -64,42 +59,33 @@ class World:
     create: Callable[[BackendSpec], Backend]
     backends: Mapping[str, Backend]
     breaker: CostCircuitBreaker
-    observers: Sequence[ObserverSpec] = ()
     router_waits: bool = False
     cards: Cards = field(default_factory=dict)
-    _silenced: set[str] = field(default_factory=set)
 
     def perform(self, effect: Effect) -> Any:
-        """Perform an effect that never waits for a backend."""
-        match effect:
-            case Reserve(amount, labels):
-                return self.breaker.reserve_nano(amount, labels=labels)
-            case Settle(reservation, amount):
-                return reservation.settle_nano(amount)
-            case Tell(event):
-                return self._tell(event)
-            case Admit(router, candidates, ask, now):
-                return router.admit(candidates, ask, now)
-            case Leave(admission, now, tokens, answered):
-                return admission.leave(now, tokens=tokens, answered=answered)
-            case Probe(health, endpoint, now, asker):
-                return health.admit(endpoint, now, asker)
-        raise AssertionError(f"no driver performs {effect!r}")
+        """Perform an effect on what requests share: budgets, the router, health."""
+        return _SHARED[type(effect)](self, effect)
 
-    def _tell(self, event: Event) -> None:
-        for observer in self.observers:
-            if observer.name in self._silenced:
-                continue
-            try:
-                observer.observe(event)
-            except Exception as error:  # noqa: BLE001  an observer may raise anything at all
-                self._silenced.add(observer.name)
-                warnings.warn(
-                    f"the observer {observer.name!r} failed and is told no more: "
-                    f"{type(error).__name__}: {error}",
-                    PluginWarning,
-                    stacklevel=2,
-                )
+    def waits(self, effect: Effect) -> bool:
+        """Return whether to perform an effect on what requests share is to ask a server."""
+        kind = type(effect)
+        if kind is Reserve or kind is Settle:
+            return self.breaker.ledger.waits
+        if kind is Admit or kind is Leave:
+            return self.router_waits
+        return isinstance(effect, Probe) and effect.health.waits
+
+
+_SHARED: Mapping[type, Callable[[World, Any], Any]] = {
+    Reserve: lambda world, it: world.breaker.reserve_nano(it.amount, labels=it.labels),
+    Settle: lambda world, it: it.reservation.settle_nano(it.amount),
+    Admit: lambda world, it: it.router.admit(it.candidates, it.ask, it.now),
+    Leave: lambda world, it: it.admission.leave(it.now, tokens=it.tokens, answered=it.answered),
+    Probe: lambda world, it: it.health.admit(it.endpoint, it.now, it.asker),
+}
+
+
+# -- In this thread -------------------------------------------------------------------------------
 
 
 def drive(
@@ -129,48 +115,61 @@ def drive(
                 reply = next(effect.stream, None)
             elif type(effect) is Emit:
                 yield effect.delta
-            elif type(effect) is Clock:  # six times a call
-                reply = time.monotonic()
             else:
-                reply = _perform(effect, world)
+                reply = _PERFORM[type(effect)](world, effect)
         except GeneratorExit:
             error = Abandoned()
         except BaseException as raised:  # noqa: BLE001  an interrupt settles its bill as well
             error = raised
 
 
-def _perform(effect: Effect, world: World) -> Any:
-    match effect:
-        case Create(spec):
-            return world.create(spec)
-        case Measure() | LearnCard() | CountThere():
-            return _question(effect, world)
-        case Send(backend, request, timeout, ahead):
-            stream = iter(backend.stream(request, timeout))
-            return Ahead(stream) if ahead else stream
-        case AnyReady(streams, within):
-            return any_ready(streams, within)
-        case Close(stream):
-            return _close(stream)
-        case WaitTurn(turn, timeout):
-            return turn.wait(timeout)
-    return world.perform(effect)
+def complete(steps: Steps[ChatResponse], world: World) -> ChatResponse:
+    """Walk a corridor that hands over no pieces to its end in this thread.
+
+    :param steps: the corridor.
+    :param world: what to perform its effects on.
+    """
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = steps.send(reply) if error is None else steps.throw(error)
+        except StopIteration as end:
+            whole: ChatResponse = end.value
+            return whole
+        reply = error = None
+        try:
+            reply = _PERFORM[type(effect)](world, effect)
+        except BaseException as raised:  # noqa: BLE001  an interrupt settles its bill as well
+            error = raised
 
 
-def _question(effect: Measure | LearnCard | CountThere, world: World) -> Any:
-    match effect:
-        case Measure(backend, request):
-            return backend.measure(request)
-        case LearnCard(backend, model):
-            return learn_card(backend, model, world.cards)
-        case CountThere(backend, request):
-            return count_there(backend, request)
+def _send(world: World, effect: Send) -> Any:
+    stream = iter(effect.backend.stream(effect.request, effect.timeout))
+    return Ahead(stream) if effect.ahead else stream
 
 
-def _close(stream: Any) -> None:
-    close = getattr(stream, "close", None)
+def _close(world: World, effect: Close) -> None:
+    close = getattr(effect.stream, "close", None)
     if close is not None:
         close()
+
+
+_PERFORM: Mapping[type, Callable[[World, Any], Any]] = {
+    **_SHARED,
+    Create: lambda world, it: world.backends.get(it.spec.name) or world.create(it.spec),
+    Measure: lambda world, it: it.backend.measure(it.request),
+    LearnCard: lambda world, it: learn_card(it.backend, it.model, world.cards),
+    CountThere: lambda world, it: count_there(it.backend, it.request),
+    Send: _send,
+    Next: lambda world, it: next(it.stream, None),
+    AnyReady: lambda world, it: any_ready(it.streams, it.within),
+    Close: _close,
+    WaitTurn: lambda world, it: it.turn.wait(it.timeout),
+}
+
+
+# -- In a task of asyncio -------------------------------------------------------------------------
 
 
 async def adrive(
@@ -193,55 +192,71 @@ async def adrive(
                 reply = await anext(effect.stream, None)
             elif type(effect) is Emit:
                 yield effect.delta
-            elif type(effect) is Clock:
-                reply = time.monotonic()
             else:
-                reply = await _aperform(effect, world)
+                reply = await _aperform(world, effect)
         except GeneratorExit:
             error = Abandoned()
         except BaseException as raised:  # noqa: BLE001  so does a cancelled task
             error = raised
 
 
-async def _aperform(effect: Effect, world: World) -> Any:
-    match effect:
-        case Send() | AnyReady() | Close():
-            return await _astream(effect)
-        case Create(spec):
-            return world.backends.get(spec.name) or await _create_in_thread(spec, world)
-        case Measure() | LearnCard() | CountThere():
-            return await _aquestion(effect, world)
-        case WaitTurn(turn, timeout):
-            return await turn.await_(timeout)
-    ledger = isinstance(effect, Reserve | Settle) and world.breaker.ledger.waits
-    router = isinstance(effect, Admit | Leave) and world.router_waits
-    health = isinstance(effect, Probe) and effect.health.waits
-    waits = ledger or router or health
-    return await _perform_in_thread(effect, world) if waits else world.perform(effect)
+async def acomplete(steps: Steps[ChatResponse], world: World) -> ChatResponse:
+    """Walk a corridor that hands over no pieces to its end in this task."""
+    reply: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = steps.send(reply) if error is None else steps.throw(error)
+        except StopIteration as end:
+            whole: ChatResponse = end.value
+            return whole
+        reply = error = None
+        try:
+            if type(effect) is Next:
+                reply = await anext(effect.stream, None)
+            else:
+                reply = await _aperform(world, effect)
+        except BaseException as raised:  # noqa: BLE001  so does a cancelled task
+            error = raised
 
 
-async def _aquestion(effect: Measure | LearnCard | CountThere, world: World) -> Any:
-    match effect:
-        case Measure(backend, request):
-            return await backend.ameasure(request)
-        case LearnCard(backend, model):
-            return await alearn_card(backend, model, world.cards)
-        case CountThere(backend, request):
-            return await acount_there(backend, request)
+async def _aperform(world: World, effect: Effect) -> Any:
+    kind = type(effect)
+    if kind in _SHARED:
+        waits = world.waits(effect)
+        return await _perform_in_thread(world, effect) if waits else world.perform(effect)
+    return await _APERFORM[kind](world, effect)
 
 
-async def _astream(effect: Send | AnyReady | Close) -> Any:
-    match effect:
-        case Send(backend, request, timeout, ahead):
-            stream = _Unlisted(aiter(backend.astream(request, timeout)))
-            return AsyncAhead(stream) if ahead else stream
-        case AnyReady(streams, within):
-            return await aany_ready(streams, within)
-        case Close(stream):
-            return await stream.aclose()
+async def _acreate(world: World, effect: Create) -> Backend:
+    backend = world.backends.get(effect.spec.name)
+    if backend is None:
+        # Imported here, since programs without asyncio would wait for it at their start; in a
+        # thread, since the first use of a backend may import an engine.
+        import asyncio
+
+        backend = await asyncio.to_thread(world.create, effect.spec)
+    return backend
 
 
-async def _perform_in_thread(effect: Effect, world: World) -> Any:
+async def _asend(world: World, effect: Send) -> Any:
+    stream = _Unlisted(aiter(effect.backend.astream(effect.request, effect.timeout)))
+    return AsyncAhead(stream) if effect.ahead else stream
+
+
+_APERFORM: Mapping[type, Callable[[World, Any], Awaitable[Any]]] = {
+    Create: _acreate,
+    Measure: lambda world, it: it.backend.ameasure(it.request),
+    LearnCard: lambda world, it: alearn_card(it.backend, it.model, world.cards),
+    CountThere: lambda world, it: acount_there(it.backend, it.request),
+    Send: _asend,
+    AnyReady: lambda world, it: aany_ready(it.streams, it.within),
+    Close: lambda world, it: it.stream.aclose(),
+    WaitTurn: lambda world, it: it.turn.await_(it.timeout),
+}
+
+
+async def _perform_in_thread(world: World, effect: Effect) -> Any:
     """Ask what others share in a thread; what was begun is undone where the task is cancelled."""
     import asyncio
 
@@ -257,14 +272,6 @@ async def _perform_in_thread(effect: Effect, world: World) -> Any:
         elif isinstance(effect, Probe) and result is True:
             effect.health.released(effect.endpoint, effect.asker)
         raise
-
-
-async def _create_in_thread(spec: BackendSpec, world: World) -> Backend:
-    # Imported here, since programs without asyncio would wait for it at their start; in a thread,
-    # since the first use of a backend may import an engine.
-    import asyncio
-
-    return await asyncio.to_thread(world.create, spec)
 
 
 class _Unlisted:

@@ -13,7 +13,6 @@ from typing import Any, TypeAlias, TypeVar
 from andon.backends import Backend, PromptMeasure
 from andon.budget import Reservation
 from andon.chat import ChatDelta, ChatRequest
-from andon.events import Event
 from andon.health import HealthBoard
 from andon.routing import Admission, Ask, Candidate, Router, Turn
 from andon.specs import BackendSpec, ModelCard
@@ -144,24 +143,12 @@ class Probe:
     asker: object
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """What time is it? Answer: seconds of a clock that never goes back."""
-
-
 @dataclass(slots=True)
 class Emit:
     """Hand this piece to the caller. Answer: None."""
 
     # Not frozen: one is made for every token, and a frozen record costs three times as much.
     delta: ChatDelta
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Tell the observers. Answer: None."""
-
-    event: Event
 
 
 Effect: TypeAlias = (
@@ -179,9 +166,7 @@ Effect: TypeAlias = (
     | Next
     | AnyReady
     | Close
-    | Clock
     | Emit
-    | Tell
 )
 Steps: TypeAlias = Generator[Effect, Any, T]
 
@@ -240,9 +225,3 @@ def probe(health: HealthBoard, endpoint: str, now: float, asker: object) -> Step
     """Ask whether a request may try an endpoint again."""
     may: bool = yield Probe(health, endpoint, now, asker)
     return may
-
-
-def clock() -> Steps[float]:
-    """Ask for the time."""
-    now: float = yield Clock()
-    return now

@@ -85,8 +85,8 @@ class Notes:
     :param lost: it was stopped, since the other one was faster.
     """
 
-    failed: Callable[[int, AndonError], Steps[None]]
-    lost: Callable[[int], Steps[None]]
+    failed: Callable[[int, AndonError], None]
+    lost: Callable[[int], None]
 
 
 def race(first: Steps[T], second: Callable[[], Steps[T]], delay: float, notes: Notes) -> Steps[T]:
@@ -109,7 +109,7 @@ def race(first: Steps[T], second: Callable[[], Steps[T]], delay: float, notes: N
                 yield from walks[1].begin()
             except AndonError as error:
                 del walks[1]
-                yield from notes.failed(1, error)
+                notes.failed(1, error)
         winner = walks[0] if len(walks) == 1 else (yield from _decide(walks, notes))
     except BaseException as error:
         # The caller gave up, perhaps while the loser was paid: whoever is left is told.
@@ -134,11 +134,11 @@ def _decide(walks: list[_Walk[T]], notes: Notes) -> Steps[_Walk[T]]:
     piece = yield from _piece(walks[place])
     if isinstance(piece, AndonError):
         yield from walks[place].stop(piece)
-        yield from notes.failed(place, piece)
+        notes.failed(place, piece)
         return walks[other]
     walks[place].piece = _First(piece)
     yield from walks[other].stop(AnsweredElsewhere("another backend answered first"))
-    yield from notes.lost(other)
+    notes.lost(other)
     return walks[place]
 
 

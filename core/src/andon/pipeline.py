@@ -4,8 +4,8 @@
 
     select → route → fit → price → reserve → send → follow → settle
 
-It does no I/O and reads no clock. It is a generator that yields what it needs next, an
-*effect*, and is sent the answer; a driver performs the effects, in
+It does no I/O, and the clock that it reads is the house's. It is a generator that yields what it
+may have to wait for, an *effect*, and is sent the answer; a driver performs the effects, in
 :mod:`andon.drivers` once for threads and once for asyncio. So nothing is written twice,
 and a test can perform the effects in a world of its own.
 
@@ -27,7 +27,7 @@ from andon.announcements import (
 )
 from andon.attempt import ask, conclude, finish, upper_bound
 from andon.chat import Attempt, ChatRequest, ChatResponse, Patience
-from andon.effects import Leave, Steps, admit, clock, probe, wait_turn
+from andon.effects import Leave, Steps, admit, probe, wait_turn
 from andon.errors import (
     AndonError,
     AnsweredElsewhere,
@@ -75,26 +75,26 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     :return: effects; at their end, the whole answer.
     """
     trip = Trip(order, house)
-    yield from tell_received(trip)
+    tell_received(trip)
     try:
         check_payload(house.selector.privacy, order.request)
-        now = yield from clock()
+        now = trip.house.clock()
         if order.timeout is not None:
             trip.deadline = now + order.timeout
         admission = yield from admit(house.router, _select(trip, now), _ask_of(trip), now)
         answered = False
         try:
             yield from _wait_for_turn(trip, admission)
-            yield from tell_admitted(trip, admission, now)
+            tell_admitted(trip, admission, now)
             response = yield from _walk(trip, admission)
             answered = True
         finally:
-            now = yield from clock()
+            now = trip.house.clock()
             yield Leave(admission, now, trip.answer.usage.total_tokens, answered)
     except BaseException as error:
-        yield from tell_unanswered(trip, error)
+        tell_unanswered(trip, error)
         raise
-    yield from tell_finished(trip, response)
+    tell_finished(trip, response)
     return response
 
 
@@ -148,7 +148,7 @@ def _wait_for_turn(trip: Trip, admission: Admission) -> Steps[None]:
     """Wait in the queue, if there is one."""
     if admission.turn is None:
         return
-    if not (yield from wait_turn(admission.turn, (yield from trip.remaining()))):
+    if not (yield from wait_turn(admission.turn, trip.remaining())):
         raise RequestTimeout(
             f"the timeout of {trip.order.timeout} s was over before the request's turn came"
         )
@@ -175,7 +175,7 @@ def _walk(trip: Trip, admission: Admission) -> Steps[ChatResponse]:
     """Ask candidates until one answers, or completes what others have begun."""
     queue = _Queue(deque(admission.order))
     while (candidate := (yield from _next(trip, queue))) is not None:
-        admission.move(candidate, (yield from clock()))
+        admission.move(candidate, trip.house.clock())
         trip.begin_anew()
         trip.asked, trip.noted = candidate, None
         try:
@@ -183,8 +183,8 @@ def _walk(trip: Trip, admission: Admission) -> Steps[ChatResponse]:
         except AndonError as error:
             # Where two were asked, it may be the other one that failed.
             candidate = trip.asked
-            yield from _note(trip, candidate, error)
-            if not (yield from _may_go_on(trip, queue, candidate, error)):
+            _note(trip, candidate, error)
+            if not _may_go_on(trip, queue, candidate, error):
                 # Not "from" itself: that would hide its own cause.
                 raise (_broken_off(trip, error) if trip.delivering else error)  # noqa: B904
         except BaseException:
@@ -204,7 +204,7 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
         candidate = queue.waiting.popleft()
         if not _is_larger(trip, candidate, queue.window):
             continue
-        health, name, now = trip.house.health, str(candidate.ref), (yield from clock())
+        health, name, now = trip.house.health, str(candidate.ref), trip.house.clock()
         again = health.state(name, now) is HealthState.HALF_OPEN
         if (yield from probe(health, name, now, trip)) if again else health.admit(name, now, trip):
             trip.patience = _patience(trip, candidate, others=bool(queue.waiting), probe=again)
@@ -213,7 +213,7 @@ def _next(trip: Trip, queue: _Queue) -> Steps[Candidate | None]:
         queue.resting.append(candidate)
         if queue.waiting or len(queue.resting) > 1:
             rest = BackendResting(f"it failed lately and rests {left:.1f} s", retry_after=left)
-            yield from trip.note_failure(candidate, rest)
+            trip.note_failure(candidate, rest)
     if not queue.resting:
         return None
     # Better asked in its rest than not answered at all.
@@ -246,23 +246,23 @@ def _ask_next(
     asked = (candidate, other)
 
     def second() -> Steps[ChatResponse]:
-        yield from tell_hedged(trip, other)
+        tell_hedged(trip, other)
         return (yield from ask(trip, other, None))
 
-    def failed(place: int, error: AndonError) -> Steps[None]:
-        yield from _note(trip, asked[place], error)
-        yield from taken(1 - place)
+    def failed(place: int, error: AndonError) -> None:
+        _note(trip, asked[place], error)
+        taken(1 - place)
 
-    def lost(place: int) -> Steps[None]:
+    def lost(place: int) -> None:
         trip.house.health.released(str(asked[place].ref), trip)
-        yield from trip.note_failure(asked[place], AnsweredElsewhere("another one was faster"))
-        yield from taken(1 - place)
+        trip.note_failure(asked[place], AnsweredElsewhere("another one was faster"))
+        taken(1 - place)
 
-    def taken(place: int) -> Steps[None]:
+    def taken(place: int) -> None:
         queue.waiting.remove(other)
         trip.asked = asked[place]
         if trip.asked is other:
-            admission.move(other, (yield from clock()))
+            admission.move(other, trip.house.clock())
 
     return (yield from race(ask(trip, candidate, None), second, delay, Notes(failed, lost)))
 
@@ -283,7 +283,7 @@ def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
             continue
         if isinstance(problem, BackendError) and trip.noted is not problem:
             # It was sent, and may have cost, whatever becomes of this way.
-            yield from trip.note_failure(candidate, problem)
+            trip.note_failure(candidate, problem)
             trip.noted = problem
         try:
             return (yield from ask(trip, candidate, way))
@@ -296,7 +296,7 @@ def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
                 problem = problem or error
                 continue
             if problem is not None and trip.noted is not problem:
-                yield from trip.note_failure(candidate, problem)
+                trip.note_failure(candidate, problem)
             problem = error
     assert problem is not None
     raise problem
@@ -312,20 +312,20 @@ def _is_about(way: Resumption, error: AndonError) -> bool:
 # -- When a candidate fails -----------------------------------------------------------------------
 
 
-def _note(trip: Trip, candidate: Candidate, error: AndonError) -> Steps[None]:
-    now = yield from clock()
+def _note(trip: Trip, candidate: Candidate, error: AndonError) -> None:
+    now = trip.house.clock()
     trip.house.health.failed(str(candidate.ref), now, error, trip)
     if trip.delivering and trip.first_break is None:
         trip.first_break, trip.broken_by = error, candidate
     if trip.noted is not error:
-        yield from trip.note_failure(candidate, error)
+        trip.note_failure(candidate, error)
 
 
-def _may_go_on(trip: Trip, queue: _Queue, candidate: Candidate, error: AndonError) -> Steps[bool]:
+def _may_go_on(trip: Trip, queue: _Queue, candidate: Candidate, error: AndonError) -> bool:
     """Return whether somebody else may be asked, and prepare that."""
     if _spent(trip):
         return False
-    if trip.deadline is not None and (yield from clock()) >= trip.deadline:
+    if trip.deadline is not None and trip.house.clock() >= trip.deadline:
         return False
     reaction = react(error)
     if trip.delivering:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from andon.answer import Answer
 from andon.chat import Attempt, ChatDelta, ChatRequest, Failover, Patience, Usage
 from andon.context import Calibrations, ContextManager, TruncationStrategy
-from andon.effects import Emit, Steps, Tell, clock
+from andon.effects import Emit, Steps
 from andon.errors import AndonError, BackendError, RequestTimeout
 from andon.events import AnswerContinued, AttemptFailed, Event, EventHead
 from andon.failover.policy import FailoverMode, FailoverPolicy
@@ -35,7 +36,8 @@ class House:
     :param health: knows which models failed lately.
     :param calibrations: what models' own counts have taught about the size of prompts.
     :param truncation_block: how many turns of a chat that is too long are left out at a time.
-    :param observed: whether anybody is told of events; without, none is made.
+    :param clock: gives seconds, never going back.
+    :param observe: is told of events; where None, none is made.
     """
 
     find_backend: Callable[[str], BackendSpec]
@@ -47,7 +49,8 @@ class House:
     health: HealthBoard = field(default_factory=HealthBoard)
     calibrations: Calibrations = field(default_factory=Calibrations)
     truncation_block: int = 1
-    observed: bool = True
+    clock: Callable[[], float] = time.monotonic
+    observe: Callable[[Event], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +148,17 @@ class Trip:
             yield Emit(delta)
         self.held.clear()
 
-    def tell(self, make: Callable[[EventHead], Event]) -> Steps[None]:
+    def tell(self, make: Callable[[EventHead], Event]) -> None:
         """Tell the observers of an event, which is made only where there are any.
 
         :param make: makes it.
         """
-        if self.house.observed:
+        observe = self.house.observe
+        if observe is not None:
             number, labels = self.order.number, self.order.labels
-            head = EventHead(request_id=number, at=(yield from clock()), labels=labels)
-            yield Tell(make(head))
+            observe(make(EventHead(request_id=number, at=self.house.clock(), labels=labels)))
 
-    def note_failure(self, candidate: Candidate, error: AndonError) -> Steps[None]:
+    def note_failure(self, candidate: Candidate, error: AndonError) -> None:
         """Note and tell that a candidate failed or was passed over."""
         backend, model = candidate.spec.name, candidate.ref.model
         if isinstance(error, BackendError):
@@ -164,9 +167,7 @@ class Trip:
         bill, self.bill = self.bill, Bill()
         self.cost += bill.cost
         self.attempts.append(Attempt(backend, model, error, bill.usage, to_usd(bill.cost)))
-        yield from self.tell(
-            lambda head: AttemptFailed(**head, backend=backend, model=model, error=error)
-        )
+        self.tell(lambda head: AttemptFailed(**head, backend=backend, model=model, error=error))
 
     def announce(self, candidate: Candidate, way: Resumption) -> Steps[None]:
         """Tell that another candidate goes on with the answer."""
@@ -180,18 +181,18 @@ class Trip:
             delivered=len(self.answer.text),
             reason=str(self.first_break),
         )
-        yield from self.tell(lambda head: AnswerContinued(**head, failover=failover))
+        self.tell(lambda head: AnswerContinued(**head, failover=failover))
         if self.order.failover.announce and self.hands_over:
             yield Emit(ChatDelta(failover=failover))
 
-    def remaining(self) -> Steps[float | None]:
+    def remaining(self) -> float | None:
         """Return the seconds that are left.
 
         :raises RequestTimeout: there are none.
         """
         if self.deadline is None:
             return None
-        left = self.deadline - (yield from clock())
+        left = self.deadline - self.house.clock()
         if left <= 0:
             raise RequestTimeout(
                 f"the timeout of {self.order.timeout} s was over before the request was sent",

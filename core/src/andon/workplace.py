@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -17,6 +18,7 @@ from andon.context.manager import counter_for
 from andon.drivers import World
 from andon.errors import AndonError, ClientClosedError, SettingsError
 from andon.health import HealthBoard
+from andon.observers import Observers
 from andon.plugins import Plugins
 from andon.pricing import Priced, PriceTable
 from andon.pricing.rows import as_table, read_prices
@@ -28,7 +30,7 @@ from andon.profiles import ProfileTable
 from andon.routing import BUILTIN, InOrder, Router, SharesHealth, create_router
 from andon.selection import BackendSelector
 from andon.settings import Settings
-from andon.specs import BackendContext, BackendSpec, Locality, ModelCard
+from andon.specs import BackendContext, BackendSpec, Locality, ModelCard, ObserverSpec
 from andon.trip import House
 
 
@@ -73,7 +75,7 @@ class Workplace:
         self._lock = threading.Lock()
         self._closed = False
         observers = self.plugins.observers(settings.observers)
-        self.house = self._build_house(prices, observed=bool(observers))
+        self.house = self._build_house(prices, observers)
         place = settings.ledger if ledger is None else ledger
         self._owns_ledger = place is None or isinstance(place, str)
         breaker = CostCircuitBreaker(
@@ -83,7 +85,6 @@ class Workplace:
             self.create_backend,
             self._backends,
             breaker,
-            observers,
             router_waits=getattr(self.house.router, "waits", False),
         )
 
@@ -194,7 +195,9 @@ class Workplace:
         # Until the client is closed, or forgotten.
         return weakref.finalize(self, arm(self._egress).release)
 
-    def _build_house(self, prices: Mapping[str, Priced], *, observed: bool) -> House:
+    def _build_house(
+        self, prices: Mapping[str, Priced], observers: Sequence[ObserverSpec]
+    ) -> House:
         settings, plugins = self.settings, self.plugins
         profiles = ProfileTable(settings.profiles, plugins.model_profile)
         router = _find_router(settings.routing, plugins)
@@ -207,7 +210,8 @@ class Workplace:
             profiles=profiles,
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
             truncation_block=settings.truncation_block,
-            observed=observed,
+            clock=time.monotonic,
+            observe=Observers(observers) if observers else None,
         )
 
     def _context(self, spec: BackendSpec) -> BackendContext:

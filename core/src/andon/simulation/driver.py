@@ -16,7 +16,6 @@ from andon.effects import (
     Abandoned,
     Admit,
     AnyReady,
-    Clock,
     Close,
     Create,
     Effect,
@@ -29,7 +28,6 @@ from andon.effects import (
     Send,
     Settle,
     Steps,
-    Tell,
     WaitTurn,
 )
 from andon.errors import AndonError
@@ -98,7 +96,7 @@ class Walk:
         error: BaseException | None = Abandoned()
         while True:
             try:
-                self.steps.throw(error) if error is not None else self.steps.send(0.0)
+                self.steps.throw(error) if error is not None else self.steps.send(None)
                 error = None
             except BaseException:  # noqa: BLE001  nobody is there any more
                 return
@@ -132,7 +130,7 @@ class Walk:
                 return None
 
     def _write_down(self, trace: list[str], effect: Effect, reply: Any) -> None:
-        if isinstance(effect, Clock | Create | Measure):
+        if isinstance(effect, Create | Measure):
             return
         told = "…" if reply is _LATER else repr(reply)
         moment = self.process.world.timeline.now
@@ -151,9 +149,6 @@ class Walk:
         self._go(None, error or self._cancelled)
 
     # -- Performing: what takes no time -------------------------------------------------------
-
-    def _clock(self, effect: Clock) -> float:
-        return self.process.world.timeline.now
 
     def _create(self, effect: Create) -> Any:
         return self.process.rooms.create(effect.spec)
@@ -321,7 +316,6 @@ class Walk:
 _PERFORM: dict[type, Callable[[Walk, Any], Any]] = {
     Admit: Walk._admit,  # noqa: SLF001  they are its own
     AnyReady: Walk._any_ready,  # noqa: SLF001
-    Clock: Walk._clock,  # noqa: SLF001
     Close: Walk._close,  # noqa: SLF001
     Create: Walk._create,  # noqa: SLF001
     Emit: Walk._emit,  # noqa: SLF001
@@ -332,6 +326,5 @@ _PERFORM: dict[type, Callable[[Walk, Any], Any]] = {
     Reserve: Walk._ledger,  # noqa: SLF001
     Send: Walk._send,  # noqa: SLF001
     Settle: Walk._ledger,  # noqa: SLF001
-    Tell: Walk._at_once,  # noqa: SLF001
     WaitTurn: Walk._wait_turn,  # noqa: SLF001
 }

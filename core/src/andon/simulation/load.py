@@ -260,7 +260,9 @@ class _Town:
             note = getattr(router, "note_slots", None)
             if note is not None and spec.locality is Locality.IN_PROCESS:
                 note(name, self.world.servers[name].service.slots)
-        house: House = replace(self._place.house, router=router, health=HealthBoard())
+        house: House = replace(
+            self._place.house, router=router, health=HealthBoard(), clock=self.world.now
+        )
         config = self._place.world.breaker.config
         breaker = CostCircuitBreaker(config, ledger=self.ledger, now=self.now)
         servers: Any = self.world.servers

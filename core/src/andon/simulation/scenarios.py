@@ -219,6 +219,8 @@ def _add_processes(
             router=router,
             profiles=_PROFILES,
             health=WatchedHealth(world, rest),
+            clock=world.now,
+            observe=world.note,
         )
         backends: dict[str, Backend] = {}
         rooms = Rooms(_maker(), backends, make_breaker())

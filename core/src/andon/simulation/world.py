@@ -10,6 +10,7 @@ from andon.simulation.timeline import Timeline
 from andon.simulation.watch import InvariantBroken, Watch
 
 if TYPE_CHECKING:
+    from andon.events import Event
     from andon.simulation.driver import Walk
     from andon.simulation.model import Question
     from andon.simulation.server import Server
@@ -42,6 +43,15 @@ class World:
         self.trace: list[str] | None = None
         #: The request that is going on at the moment.
         self.current: Walk | None = None
+
+    def now(self) -> float:
+        """Return the time, in seconds since the world began."""
+        return self.timeline.now
+
+    def note(self, event: Event) -> None:
+        """Write down what an observer would be told of."""
+        if self.trace is not None:
+            self.trace.append(f"{self.timeline.now:9.4f} #{event.request_id} {event!r:.300}")
 
     def run(self) -> None:
         """Let everything happen.
