@@ -1,6 +1,8 @@
 """Requests: every mistake in one is found when it is made."""
 
 import math
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from andon import (
     Tool,
     Usage,
 )
+from andon.chat import Patience
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 HELLO = (ChatMessage.user("hello"),)
@@ -55,6 +58,25 @@ def test_only_the_assistants_message_can_be_continued() -> None:
         ChatRequest(model="m", messages=HELLO, continue_final_message=True)
     with pytest.raises(InvalidRequestError, match="assistant"):
         ChatRequest(model="m", prompt="x", continue_final_message=True)
+
+
+def test_another_sampling_leaves_the_rest_as_it_is() -> None:
+    rest: dict[str, Any] = {
+        "model": "m",
+        "messages": (ChatMessage.user("hello"), ChatMessage.assistant("he")),
+        "tools": (Tool("f", "", {}),),
+        "tool_choice": "f",
+        "response_format": ResponseFormat("json_object"),
+        "reasoning_effort": "low",
+        "continue_final_message": True,
+        "stream": True,
+        "top_logprobs": 2,
+        "patience": Patience(1.0, 2.0, 3),
+    }
+    assert {field.name for field in fields(ChatRequest)} == {*rest, "prompt", "sampling"}
+    request = ChatRequest(**rest)
+    assert request.with_sampling(Sampling(9)) == replace(request, sampling=Sampling(9))
+    assert request.sampling == Sampling()
 
 
 def test_tools_round_trip_through_openai_dicts() -> None:

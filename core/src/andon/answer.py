@@ -100,8 +100,10 @@ class Answer:
     def message(self) -> ChatMessage:
         """Return the answer as the assistant's message."""
         calls = tuple(
-            ToolCall(pieces.id, pieces.name, "".join(pieces.arguments))
-            for _, pieces in sorted(self._calls.items())
+            [
+                ToolCall(pieces.id, pieces.name, "".join(pieces.arguments))
+                for _, pieces in sorted(self._calls.items())
+            ]
         )
         reasoning = "".join(self._reasoning) or None
         return ChatMessage(

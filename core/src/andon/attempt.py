@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from andon.announcements import (
@@ -26,6 +26,7 @@ from andon.chat import (
     ChatResponse,
     FinishReason,
     Reconnected,
+    Sampling,
     Usage,
 )
 from andon.context import Calibration, ChatCounter, TruncationStrategy, has_images
@@ -54,6 +55,7 @@ from andon.pricing import TokenPricing, to_usd
 from andon.profiles import check_accepted, without
 from andon.routing import Candidate
 from andon.specs import Locality
+from andon.tokens import TokenCount
 from andon.trip import Bill, Trip
 
 #: Most tokens of an answer to a paid model when neither the caller nor the model's card says.
@@ -92,7 +94,7 @@ def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatR
 
 
 def _addressed(trip: Trip, candidate: Candidate, request: ChatRequest) -> ChatRequest:
-    if trip.patience != request.patience:
+    if trip.patience is not request.patience and trip.patience != request.patience:
         request = replace(request, patience=trip.patience)
     if request.model != candidate.ref.model:
         request = replace(request, model=candidate.ref.model)
@@ -111,14 +113,21 @@ def _attempt(
     if candidate.spec.locality is not Locality.IN_PROCESS:
         # An engine in this process knows its model better than any table.
         check_accepted(request, trip.house.profiles.find(candidate.spec.family, request.model))
-    backend = yield from create(candidate.spec)
+    backend = trip.house.backends.get(candidate.spec.name)
+    if backend is None:
+        backend = yield from create(candidate.spec)
     if way is not None:
         _check_form(way, backend)
-    request, measured = yield from _fit(trip, candidate, backend, request, tight=tight)
+    calibration = _calibration(trip, candidate, request.model)
+    request, measured = yield from _fit(trip, candidate, backend, request, calibration, tight=tight)
+    if measured is None:
+        bounded = calibration.size(request)
+        size, prompt, images = bounded, bounded.bound, bounded.images
+    else:
+        size, prompt, images = None, measured.count, has_images(request.messages)
     price = trip.house.prices.price(candidate.spec.family, request.model, candidate.spec.locality)
     pricing = TokenPricing.from_price(price)
-    calibration = _calibration(trip, candidate, request.model)
-    request, bound = _bound(request, measured, pricing, calibration)
+    request, bound = _bound(request, measured, prompt, pricing, images=images)
     timeout = trip.remaining()
     reservation = yield from _reserve(trip, candidate, bound)
     trip.sent += 1
@@ -129,17 +138,17 @@ def _attempt(
         yield from _follow(trip, candidate, backend, request, leg, way, timeout)
     except BaseException as error:
         sent = leg.started or _was_read(error)
-        trip.bill = _bill(_used(leg, request, measured, calibration, sent=sent), pricing, bound)
+        trip.bill = _bill(_used(leg, prompt, sent=sent), pricing, bound)
         yield from _settle(trip, candidate, number, reservation, error)
         if not isinstance(error, AndonError):
             # Nobody notes it as a failure, which would add it to the request's cost.
             trip.cost, trip.bill = trip.cost + trip.bill.cost, Bill()
         raise
-    used = _used(leg, request, measured, calibration, sent=True)
+    used = _used(leg, prompt, sent=True)
     trip.bill = _bill(used, pricing, bound)
     yield from _settle(trip, candidate, number, reservation)
-    if measured is None and not used.estimated:
-        calibration.observe(request, used.input_tokens)
+    if size is not None and not used.estimated:
+        calibration.learn(size, used.input_tokens)
     kept = 0 if way is None else way.delivered.tokens_before(way.cut)
     trip.answer.usage = shifted(used, kept)
     return (yield from finish(trip, candidate))
@@ -156,7 +165,13 @@ def _check_form(way: Resumption, backend: Backend) -> None:
 
 
 def _fit(
-    trip: Trip, candidate: Candidate, backend: Backend, request: ChatRequest, *, tight: bool
+    trip: Trip,
+    candidate: Candidate,
+    backend: Backend,
+    request: ChatRequest,
+    calibration: Calibration,
+    *,
+    tight: bool,
 ) -> Steps[tuple[ChatRequest, PromptMeasure | None]]:
     """Fit the request into the model's window, and tell what that left out."""
     fitted = yield from fit(
@@ -166,7 +181,7 @@ def _fit(
         partial(trip.house.find_manager, candidate.spec.family, request.model),
         tight=tight,
         block=trip.house.truncation_block,
-        calibration=_calibration(trip, candidate, request.model),
+        calibration=calibration,
         near=candidate.spec.locality is Locality.LOCAL,
     )
     if fitted.dropped:
@@ -185,19 +200,24 @@ def _calibration(trip: Trip, candidate: Candidate, model: str) -> Calibration:
 def _bound(
     request: ChatRequest,
     measured: PromptMeasure | None,
+    prompt: TokenCount,
     pricing: TokenPricing,
-    calibration: Calibration,
+    *,
+    images: bool,
 ) -> tuple[ChatRequest, int]:
     """Return the request, its answer capped where it costs money, and the most it can cost."""
     if pricing.is_free:
         return request, 0
     if request.sampling.max_tokens is None:
         cap = (measured and measured.card.max_output_tokens) or DEFAULT_MAX_OUTPUT_TOKENS
-        request = replace(request, sampling=replace(request.sampling, max_tokens=cap))
-    count = calibration.bound(request) if measured is None else measured.count
-    images = has_images(request.messages)
+        request = request.with_sampling(_capped(request.sampling, cap))
     most = request.sampling.max_tokens or 0
-    return request, pricing.bound_nano(count.tokens, most, images=images, audio=False)
+    return request, pricing.bound_nano(prompt.tokens, most, images=images, audio=False)
+
+
+@lru_cache(maxsize=256)
+def _capped(sampling: Sampling, max_tokens: int) -> Sampling:
+    return replace(sampling, max_tokens=max_tokens)
 
 
 def upper_bound(request: ChatRequest) -> int:
@@ -240,19 +260,11 @@ def _was_read(error: BaseException) -> bool:
     return isinstance(error, AnsweredElsewhere | RequestTimeout) or not isinstance(error, Exception)
 
 
-def _used(
-    leg: Answer,
-    request: ChatRequest,
-    measured: PromptMeasure | None,
-    calibration: Calibration,
-    *,
-    sent: bool,
-) -> Usage:
+def _used(leg: Answer, prompt: TokenCount, *, sent: bool) -> Usage:
     """Return the tokens used: what the backend reported, else the most that it can have been."""
     if leg.usage_known or not sent:
         return leg.usage
-    count = calibration.bound(request) if measured is None else measured.count
-    return Usage(input_tokens=count.tokens, output_tokens=leg.size, estimated=True)
+    return Usage(input_tokens=prompt.tokens, output_tokens=leg.size, estimated=True)
 
 
 def _bill(used: Usage, pricing: TokenPricing, bound: int) -> Bill:

@@ -94,7 +94,7 @@ class ResponseFormat:
         """
         match value:
             case None:
-                return cls()
+                return _ANY_TEXT
             case ResponseFormat():
                 return value
             case {"type": "text" | "json_object" as kind}:
@@ -109,6 +109,9 @@ class ResponseFormat:
             "response_format must be a JSON schema, {'type': 'json_object'}, or "
             f"{{'type': 'json_schema', 'json_schema': {{'schema': …}}}}, not {value!r:.80}"
         )
+
+
+_ANY_TEXT = ResponseFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Sampling:
         _check_range("max_tokens", self.max_tokens, 1, None)
         _check_range("temperature", self.temperature, 0, None)
         _check_range("top_p", self.top_p, 0, 1)
-        if any(not text for text in self.stop):
+        if not all(self.stop):
             raise InvalidRequestError("a stop text must not be empty")
 
 
@@ -161,6 +164,14 @@ class Patience:
     retries: int | None = None
 
 
+#: As the backend's own settings say.
+USUAL_PATIENCE = Patience()
+
+
+#: Choices of a tool that name none.
+_CHOICES = frozenset({"auto", "none", "required"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """One request to one model. Either ``messages`` or ``prompt`` is set.
@@ -186,25 +197,38 @@ class ChatRequest:
     sampling: Sampling = Sampling()
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
-    response_format: ResponseFormat = ResponseFormat()
+    response_format: ResponseFormat = _ANY_TEXT
     reasoning_effort: str | None = None
     continue_final_message: bool = False
     stream: bool = False
     top_logprobs: int | None = None
-    patience: Patience = Patience()
+    patience: Patience = USUAL_PATIENCE
 
     def __post_init__(self) -> None:
         _check_range("top_logprobs", self.top_logprobs, 0, None)
         if bool(self.messages) == (self.prompt is not None):
             raise InvalidRequestError("a request has either messages or a prompt")
-        names = {tool.name for tool in self.tools}
-        if self.tool_choice not in names | {"auto", "none", "required"}:
-            raise InvalidRequestError(
-                f"tool_choice {self.tool_choice!r} is none of the tools {sorted(names)}"
-            )
+        if self.tool_choice not in _CHOICES:
+            names = sorted({tool.name for tool in self.tools})
+            if self.tool_choice not in names:
+                raise InvalidRequestError(
+                    f"tool_choice {self.tool_choice!r} is none of the tools {names}"
+                )
         last = self.messages[-1].role if self.messages else None
         if self.continue_final_message and last is not Role.ASSISTANT:
             raise InvalidRequestError("only a last message of the assistant can be continued")
+
+    def with_sampling(self, sampling: Sampling) -> ChatRequest:
+        """Return the request with another way to choose tokens.
+
+        :param sampling: how to choose tokens and when to stop.
+        """
+        # Nothing else changes, so nothing is to be checked again: half the time of replace().
+        changed = object.__new__(ChatRequest)
+        for name in ChatRequest.__slots__:
+            object.__setattr__(changed, name, getattr(self, name))
+        object.__setattr__(changed, "sampling", sampling)
+        return changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +257,19 @@ class Usage:
     audio_input_tokens: int = 0
     image_output_tokens: int = 0
     audio_output_tokens: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all tokens are of the two usual classes, and none cost a rate of their own."""
+        return not (
+            self.cached_input_tokens
+            or self.cache_write_tokens
+            or self.reasoning_tokens
+            or self.image_input_tokens
+            or self.audio_input_tokens
+            or self.image_output_tokens
+            or self.audio_output_tokens
+        )
 
     @property
     def total_tokens(self) -> int:

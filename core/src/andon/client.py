@@ -215,13 +215,15 @@ class Client(_BaseClient):
         :param options: see :class:`RequestOptions`.
         :raises AndonError: see :mod:`andon.errors`.
         """
-        return self._whole(self._order(model, messages, None, False, options))
+        order = self._order(model, messages, None, False, options)
+        return complete(serve(order, self._place.house), self._place.world)
 
     def complete(
         self, model: Models, prompt: str, **options: Unpack[RequestOptions]
     ) -> ChatResponse:
         """Complete a raw prompt, without a chat template; see :meth:`chat`."""
-        return self._whole(self._order(model, None, prompt, False, options))
+        order = self._order(model, None, prompt, False, options)
+        return complete(serve(order, self._place.house), self._place.world)
 
     def stream(
         self,
@@ -291,9 +293,6 @@ class Client(_BaseClient):
             return counted_by(ref.backend, asked.count_tokens(request))
         return _measured(ref, asked.measure(request))
 
-    def _whole(self, order: Order) -> ChatResponse:
-        return complete(serve(order, self._place.house), self._place.world)
-
     def close(self) -> None:
         """Free every engine and connection. The client can serve no more."""
         for backend in self._place.take_backends():
@@ -323,13 +322,15 @@ class AsyncClient(_BaseClient):
         self, model: Models, messages: Messages, **options: Unpack[RequestOptions]
     ) -> ChatResponse:
         """Answer a chat, and return the whole answer; see :meth:`Client.chat`."""
-        return await self._whole(self._order(model, messages, None, False, options))
+        order = self._order(model, messages, None, False, options)
+        return await acomplete(serve(order, self._place.house), self._place.world)
 
     async def complete(
         self, model: Models, prompt: str, **options: Unpack[RequestOptions]
     ) -> ChatResponse:
         """Complete a raw prompt, without a chat template; see :meth:`Client.chat`."""
-        return await self._whole(self._order(model, None, prompt, False, options))
+        order = self._order(model, None, prompt, False, options)
+        return await acomplete(serve(order, self._place.house), self._place.world)
 
     def stream(
         self,
@@ -389,9 +390,6 @@ class AsyncClient(_BaseClient):
 
         # The first use of a backend may import an engine.
         return await asyncio.to_thread(self._place.reach, name)
-
-    async def _whole(self, order: Order) -> ChatResponse:
-        return await acomplete(serve(order, self._place.house), self._place.world)
 
     async def aclose(self) -> None:
         """Free every engine and connection. The client can serve no more."""

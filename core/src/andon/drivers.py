@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from andon.ahead import Ahead, AsyncAhead, aany_ready, any_ready
 from andon.backends import Backend
@@ -53,6 +53,7 @@ class World:
     :param backends: those that have been made, by name.
     :param breaker: grants spending.
     :param router_waits: whether the router asks a server, which an event loop must not wait for.
+    :param health_waits: whether the same holds for the health of endpoints.
     :param cards: what servers said of their models.
     """
 
@@ -60,23 +61,30 @@ class World:
     backends: Mapping[str, Backend]
     breaker: CostCircuitBreaker
     router_waits: bool = False
+    health_waits: bool = False
     cards: Cards = field(default_factory=dict)
+    #: What an event loop need not wait for, by the kind of effect.
+    at_once: Mapping[type, Perform] = field(init=False)
+
+    def __post_init__(self) -> None:
+        waits = {
+            Reserve: self.breaker.ledger.waits,
+            Settle: self.breaker.ledger.waits,
+            Admit: self.router_waits,
+            Leave: self.router_waits,
+            Probe: self.health_waits,
+        }
+        shared = {kind: perform for kind, perform in _SHARED.items() if not waits[kind]}
+        self.at_once = {**shared, Send: _asend}
 
     def perform(self, effect: Effect) -> Any:
         """Perform an effect on what requests share: budgets, the router, health."""
         return _SHARED[type(effect)](self, effect)
 
-    def waits(self, effect: Effect) -> bool:
-        """Return whether to perform an effect on what requests share is to ask a server."""
-        kind = type(effect)
-        if kind is Reserve or kind is Settle:
-            return self.breaker.ledger.waits
-        if kind is Admit or kind is Leave:
-            return self.router_waits
-        return isinstance(effect, Probe) and effect.health.waits
 
+Perform: TypeAlias = Callable[[World, Any], Any]
 
-_SHARED: Mapping[type, Callable[[World, Any], Any]] = {
+_SHARED: Mapping[type, Perform] = {
     Reserve: lambda world, it: world.breaker.reserve_nano(it.amount, labels=it.labels),
     Settle: lambda world, it: it.reservation.settle_nano(it.amount),
     Admit: lambda world, it: it.router.admit(it.candidates, it.ask, it.now),
@@ -101,26 +109,26 @@ def drive(
     :return: the pieces that the corridor hands to the caller.
     """
     reply: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            effect = steps.send(reply) if error is None else steps.throw(error)
-        except StopIteration as end:
-            return finish(end.value)
-        except Abandoned:
-            return None
-        reply = error = None
-        try:
-            if type(effect) is Next:
-                reply = next(effect.stream, None)
-            elif type(effect) is Emit:
-                yield effect.delta
+    try:
+        effect: Any = steps.send(None)
+        while True:
+            try:
+                if type(effect) is Next:
+                    reply = next(effect.stream, None)
+                elif type(effect) is Emit:
+                    reply = yield effect.delta
+                else:
+                    reply = _PERFORM[type(effect)](world, effect)
+            except GeneratorExit:
+                effect = steps.throw(Abandoned())
+            except BaseException as error:  # noqa: BLE001  an interrupt settles its bill as well
+                effect = steps.throw(error)
             else:
-                reply = _PERFORM[type(effect)](world, effect)
-        except GeneratorExit:
-            error = Abandoned()
-        except BaseException as raised:  # noqa: BLE001  an interrupt settles its bill as well
-            error = raised
+                effect = steps.send(reply)
+    except StopIteration as end:
+        finish(end.value)
+    except Abandoned:
+        return
 
 
 def complete(steps: Steps[ChatResponse], world: World) -> ChatResponse:
@@ -130,18 +138,18 @@ def complete(steps: Steps[ChatResponse], world: World) -> ChatResponse:
     :param world: what to perform its effects on.
     """
     reply: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            effect = steps.send(reply) if error is None else steps.throw(error)
-        except StopIteration as end:
-            whole: ChatResponse = end.value
-            return whole
-        reply = error = None
-        try:
-            reply = _PERFORM[type(effect)](world, effect)
-        except BaseException as raised:  # noqa: BLE001  an interrupt settles its bill as well
-            error = raised
+    try:
+        effect: Any = steps.send(None)
+        while True:
+            try:
+                reply = _PERFORM[type(effect)](world, effect)
+            except BaseException as error:  # noqa: BLE001  an interrupt settles its bill as well
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(reply)
+    except StopIteration as end:
+        whole: ChatResponse = end.value
+        return whole
 
 
 def _send(world: World, effect: Send) -> Any:
@@ -155,7 +163,7 @@ def _close(world: World, effect: Close) -> None:
         close()
 
 
-_PERFORM: Mapping[type, Callable[[World, Any], Any]] = {
+_PERFORM: Mapping[type, Perform] = {
     **_SHARED,
     Create: lambda world, it: world.backends.get(it.spec.name) or world.create(it.spec),
     Measure: lambda world, it: it.backend.measure(it.request),
@@ -176,70 +184,74 @@ async def adrive(
     steps: Steps[ChatResponse], world: World, finish: Callable[[ChatResponse], None]
 ) -> AsyncGenerator[ChatDelta, None]:
     """Walk a corridor to its end in this task; see :func:`drive`."""
+    at_once = world.at_once
     reply: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            effect = steps.send(reply) if error is None else steps.throw(error)
-        except StopIteration as end:
-            finish(end.value)
-            return
-        except Abandoned:
-            return
-        reply = error = None
-        try:
-            if type(effect) is Next:
-                reply = await anext(effect.stream, None)
-            elif type(effect) is Emit:
-                yield effect.delta
+    try:
+        effect: Any = steps.send(None)
+        while True:
+            try:
+                kind = type(effect)
+                if kind is Next:
+                    reply = await anext(effect.stream, None)
+                elif kind is Emit:
+                    reply = yield effect.delta
+                elif kind in at_once:
+                    reply = at_once[kind](world, effect)
+                else:
+                    reply = await _aperform(world, effect)
+            except GeneratorExit:
+                effect = steps.throw(Abandoned())
+            except BaseException as error:  # noqa: BLE001  so does a cancelled task
+                effect = steps.throw(error)
             else:
-                reply = await _aperform(world, effect)
-        except GeneratorExit:
-            error = Abandoned()
-        except BaseException as raised:  # noqa: BLE001  so does a cancelled task
-            error = raised
+                effect = steps.send(reply)
+    except StopIteration as end:
+        finish(end.value)
+    except Abandoned:
+        return
 
 
 async def acomplete(steps: Steps[ChatResponse], world: World) -> ChatResponse:
     """Walk a corridor that hands over no pieces to its end in this task."""
+    at_once = world.at_once
     reply: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            effect = steps.send(reply) if error is None else steps.throw(error)
-        except StopIteration as end:
-            whole: ChatResponse = end.value
-            return whole
-        reply = error = None
-        try:
-            if type(effect) is Next:
-                reply = await anext(effect.stream, None)
+    try:
+        effect: Any = steps.send(None)
+        while True:
+            try:
+                kind = type(effect)
+                if kind in at_once:
+                    reply = at_once[kind](world, effect)
+                elif kind is Next:
+                    reply = await anext(effect.stream, None)
+                else:
+                    reply = await _aperform(world, effect)
+            except BaseException as error:  # noqa: BLE001  so does a cancelled task
+                effect = steps.throw(error)
             else:
-                reply = await _aperform(world, effect)
-        except BaseException as raised:  # noqa: BLE001  so does a cancelled task
-            error = raised
+                effect = steps.send(reply)
+    except StopIteration as end:
+        whole: ChatResponse = end.value
+        return whole
 
 
 async def _aperform(world: World, effect: Effect) -> Any:
     kind = type(effect)
     if kind in _SHARED:
-        waits = world.waits(effect)
-        return await _perform_in_thread(world, effect) if waits else world.perform(effect)
+        return await _perform_in_thread(world, effect)
     return await _APERFORM[kind](world, effect)
 
 
 async def _acreate(world: World, effect: Create) -> Backend:
-    backend = world.backends.get(effect.spec.name)
-    if backend is None:
-        # Imported here, since programs without asyncio would wait for it at their start; in a
-        # thread, since the first use of a backend may import an engine.
-        import asyncio
+    # Imported here, since programs without asyncio would wait for it at their start; in a
+    # thread, since the first use of a backend may import an engine.
+    import asyncio
 
-        backend = await asyncio.to_thread(world.create, effect.spec)
-    return backend
+    made = world.backends.get(effect.spec.name)
+    return await asyncio.to_thread(world.create, effect.spec) if made is None else made
 
 
-async def _asend(world: World, effect: Send) -> Any:
+def _asend(world: World, effect: Send) -> Any:
     stream = _Unlisted(aiter(effect.backend.astream(effect.request, effect.timeout)))
     return AsyncAhead(stream) if effect.ahead else stream
 
@@ -249,7 +261,6 @@ _APERFORM: Mapping[type, Callable[[World, Any], Awaitable[Any]]] = {
     Measure: lambda world, it: it.backend.ameasure(it.request),
     LearnCard: lambda world, it: alearn_card(it.backend, it.model, world.cards),
     CountThere: lambda world, it: acount_there(it.backend, it.request),
-    Send: _asend,
     AnyReady: lambda world, it: aany_ready(it.streams, it.within),
     Close: lambda world, it: it.stream.aclose(),
     WaitTurn: lambda world, it: it.turn.await_(it.timeout),

@@ -19,15 +19,17 @@ from andon.specs import BackendSpec, ModelCard
 
 T = TypeVar("T")
 
+# None is frozen: they live for a moment, and a frozen record costs three times as much to make.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class Create:
     """Give me this backend. Answer: the client's one :class:`Backend` of that name."""
 
     spec: BackendSpec
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Measure:
     """Measure this prompt. Answer: a :class:`PromptMeasure`, or None."""
 
@@ -35,7 +37,7 @@ class Measure:
     request: ChatRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class LearnCard:
     """Ask this server about its model. Answer: a :class:`ModelCard`, or None."""
 
@@ -43,7 +45,7 @@ class LearnCard:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class CountThere:
     """Have this server count a prompt's tokens. Answer: how many, or None."""
 
@@ -51,7 +53,7 @@ class CountThere:
     request: ChatRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Reserve:
     """Hold this many nano-dollars. Answer: a :class:`Reservation`."""
 
@@ -59,7 +61,7 @@ class Reserve:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Settle:
     """Pay this many nano-dollars of a reservation. Answer: None."""
 
@@ -67,7 +69,7 @@ class Settle:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Send:
     """Send this request. Answer: a stream for :class:`Next` and :class:`Close`.
 
@@ -80,14 +82,14 @@ class Send:
     ahead: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Next:
     """Give me the stream's next piece. Answer: a :class:`ChatDelta`, or None at its end."""
 
     stream: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class AnyReady:
     """Wait until one of these streams, which run ahead, has its next piece, or so many seconds.
 
@@ -98,14 +100,14 @@ class AnyReady:
     within: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Close:
     """Close this stream, which may have ended already. Answer: None."""
 
     stream: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Admit:
     """Let this request in, among these candidates. Answer: an :class:`Admission`."""
 
@@ -115,7 +117,7 @@ class Admit:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Leave:
     """Count this request no more. Answer: None."""
 
@@ -125,7 +127,7 @@ class Leave:
     answered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class WaitTurn:
     """Wait for this turn, so many seconds at most. Answer: whether it came."""
 
@@ -133,7 +135,7 @@ class WaitTurn:
     timeout: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Probe:
     """Let this request try an endpoint again that failed. Answer: whether it may."""
 
@@ -143,11 +145,10 @@ class Probe:
     asker: object
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Emit:
     """Hand this piece to the caller. Answer: None."""
 
-    # Not frozen: one is made for every token, and a frozen record costs three times as much.
     delta: ChatDelta
 
 

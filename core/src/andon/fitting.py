@@ -69,7 +69,9 @@ def fit(
     :param near: whether the backend is on this machine, and asking it costs nothing.
     :raises ContextOverflowError: it does not fit.
     """
-    measured = yield from measure(backend, request)
+    # A backend that never can says so, and need not be asked.
+    able = getattr(backend, "measures", True)
+    measured = (yield from measure(backend, request)) if able else None
     may_truncate = strategy is not TruncationStrategy.ERROR and bool(request.messages)
     if measured is not None and measured.card.context_window is not None:
         # max_tokens is a ceiling: an answer that meets the window's end first stops there with

@@ -162,6 +162,9 @@ class ChatMessage:
 #: What every entry point takes as messages: one text, or messages in either form.
 Messages: TypeAlias = str | Sequence[ChatMessage | Mapping[str, Any]]
 
+#: OpenAI renamed its system role for reasoning models; both mean the same to everybody else.
+_ROLES = {**{role.value: role for role in Role}, "developer": Role.SYSTEM}
+
 _FIELDS = {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"}
 
 
@@ -176,7 +179,7 @@ def as_messages(messages: Messages) -> tuple[ChatMessage, ...]:
         return (ChatMessage.user(messages),)
     if isinstance(messages, ChatMessage | Mapping):
         raise InvalidRequestError("messages must be a text or a list; put the message into a list")
-    read = tuple(_read_message(message) for message in messages)
+    read = tuple([_read_message(message) for message in messages])
     if not read:
         raise InvalidRequestError("there is no message; give at least one")
     return read
@@ -193,15 +196,12 @@ def _read_message(message: ChatMessage | Mapping[str, Any]) -> ChatMessage:
 
 
 def _read_role(role: Any) -> Role:
-    # OpenAI renamed its system role for reasoning models; both mean the same to everybody else.
-    if role == "developer":
-        return Role.SYSTEM
-    try:
-        return Role(role)
-    except ValueError:
+    found = _ROLES.get(role) if isinstance(role, str) else None
+    if found is None:
         raise InvalidRequestError(
             f"unknown role {role!r}; a role is one of {_names(r.value for r in Role)}"
-        ) from None
+        )
+    return found
 
 
 def _read_content(content: Any) -> str | tuple[Part, ...]:

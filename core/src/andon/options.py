@@ -70,6 +70,12 @@ class RequestOptions(TypedDict, total=False):
     timeout: float | None
 
 
+_OPTIONS = frozenset(RequestOptions.__annotations__)
+_SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed"})
+_FAILOVER = frozenset({"failover", "first_token_timeout", "stall_timeout", "hedge_after"})
+_USUAL_SAMPLING = Sampling()
+
+
 def read_models(
     models: Models, routes: Mapping[str, RouteSettings] | None = None
 ) -> tuple[ModelRef, ...]:
@@ -79,6 +85,8 @@ def read_models(
     :param routes: the settings' routes, by name.
     :raises ConfigurationError: a name is neither.
     """
+    if isinstance(models, str) and not routes:
+        return (ModelRef.parse(models),)
     names = (models,) if isinstance(models, str) else tuple(models)
     if not names:
         raise InvalidRequestError("no model is named; name one as backend:model")
@@ -124,29 +132,35 @@ def read_request(
     :raises InvalidRequestError: one of them has a wrong value.
     :raises TypeError: one of them is unknown.
     """
-    unknown = options.keys() - RequestOptions.__annotations__.keys()
+    unknown = options.keys() - _OPTIONS
     if unknown:
-        known = ", ".join(sorted(RequestOptions.__annotations__))
+        known = ", ".join(sorted(_OPTIONS))
         raise TypeError(f"unknown options {sorted(unknown)}; the options are {known}")
-    stop = options.get("stop") or ()
     return ChatRequest(
         model=model,
         messages=() if messages is None else as_messages(messages),
         prompt=prompt,
-        sampling=Sampling(
-            max_tokens=options.get("max_tokens"),
-            temperature=options.get("temperature"),
-            top_p=options.get("top_p"),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            seed=options.get("seed"),
-        ),
-        tools=tuple(Tool.from_openai(tool) for tool in options.get("tools") or ()),
+        sampling=_read_sampling(options),
+        tools=tuple([Tool.from_openai(tool) for tool in options.get("tools") or ()]),
         tool_choice=options.get("tool_choice") or "auto",
         response_format=ResponseFormat.from_openai(options.get("response_format")),
         reasoning_effort=options.get("reasoning_effort"),
         continue_final_message=options.get("continue_final_message", False),
         stream=stream,
         top_logprobs=options.get("top_logprobs"),
+    )
+
+
+def _read_sampling(options: RequestOptions) -> Sampling:
+    if options.keys().isdisjoint(_SAMPLING):
+        return _USUAL_SAMPLING
+    stop = options.get("stop") or ()
+    return Sampling(
+        max_tokens=options.get("max_tokens"),
+        temperature=options.get("temperature"),
+        top_p=options.get("top_p"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        seed=options.get("seed"),
     )
 
 
@@ -172,6 +186,8 @@ def read_failover(options: RequestOptions, default: FailoverPolicy) -> FailoverP
     :param default: what the route or the settings say.
     :raises InvalidRequestError: a value is wrong.
     """
+    if options.keys().isdisjoint(_FAILOVER):
+        return default
     given: dict[str, Any] = {
         name: value
         for name in ("first_token_timeout", "stall_timeout", "hedge_after")

@@ -15,7 +15,7 @@ is asked is in :mod:`andon.attempt`.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 
 from andon.announcements import (
@@ -26,7 +26,7 @@ from andon.announcements import (
     tell_unanswered,
 )
 from andon.attempt import ask, conclude, finish, upper_bound
-from andon.chat import Attempt, ChatRequest, ChatResponse, Patience
+from andon.chat import USUAL_PATIENCE, Attempt, ChatRequest, ChatResponse, Patience
 from andon.effects import Leave, Steps, admit, probe, wait_turn
 from andon.errors import (
     AndonError,
@@ -166,7 +166,8 @@ class _Queue:
 
     waiting: deque[Candidate]
     resting: deque[Candidate] = field(default_factory=deque)
-    returns: Counter[Candidate] = field(default_factory=Counter)
+    #: How often each was to go on where it broke off itself.
+    returns: dict[Candidate, int] = field(default_factory=dict)
     #: Only models with a larger context window are of use.
     window: int = 0
 
@@ -231,6 +232,8 @@ def _patience(trip: Trip, candidate: Candidate, *, others: bool, probe: bool) ->
     if others and silent:
         first_token = first_token or FIRST_TOKEN_TIMEOUT
         stall = stall or STALL_TIMEOUT
+    if first_token is None and stall is None and not (probe and others):
+        return USUAL_PATIENCE
     return Patience(first_token, stall, 0 if probe and others else None)
 
 
@@ -268,8 +271,10 @@ def _ask_next(
 
 
 def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:
+    if not window:
+        return True
     known = trip.house.profiles.find(candidate.spec.family, candidate.ref.model).context_window
-    return not window or known is None or known > window
+    return known is None or known > window
 
 
 def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
@@ -336,8 +341,9 @@ def _may_go_on(trip: Trip, queue: _Queue, candidate: Candidate, error: AndonErro
         ours = isinstance(error, BadRequestError) and error is not trip.first_break
         if ours and not isinstance(error, ContentFilterError):
             reaction = Reaction.ELSEWHERE
-        if _may_return(error) and queue.returns[candidate] < _MOST_RETURNS:
-            queue.returns[candidate] += 1
+        returns = queue.returns.get(candidate, 0)
+        if _may_return(error) and returns < _MOST_RETURNS:
+            queue.returns[candidate] = returns + 1
             queue.waiting.append(candidate)
     if reaction is Reaction.LARGER_WINDOW:
         queue.window = max(queue.window, _window_of(trip, candidate, error))

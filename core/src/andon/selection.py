@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from importlib.metadata import entry_points
 
 from andon.errors import ConfigurationError, PrivacyViolation
@@ -53,21 +54,26 @@ class ModelRef:
     backend: str
     model: str
 
-    @classmethod
-    def parse(cls, text: str) -> ModelRef:
+    @staticmethod
+    def parse(text: str) -> ModelRef:
         """Read ``backend:model``, split at the first colon.
 
         :raises ConfigurationError: the text has another form.
         """
-        backend, _, model = str(text).partition(":")
-        if not (backend and model):
-            raise ConfigurationError(
-                f"a model is named as backend:model, like 'llama-cpp:demo', not {text!r}"
-            )
-        return cls(backend, model)
+        return _parse_ref(str(text))
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.model}"
+
+
+@lru_cache(maxsize=1024)
+def _parse_ref(text: str) -> ModelRef:
+    backend, _, model = text.partition(":")
+    if not (backend and model):
+        raise ConfigurationError(
+            f"a model is named as backend:model, like 'llama-cpp:demo', not {text!r}"
+        )
+    return ModelRef(backend, model)
 
 
 class LatencyTier(StrEnum):

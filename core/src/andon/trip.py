@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from andon.answer import Answer
-from andon.chat import Attempt, ChatDelta, ChatRequest, Failover, Patience, Usage
+from andon.backends import Backend
+from andon.chat import (
+    USUAL_PATIENCE,
+    Attempt,
+    ChatDelta,
+    ChatRequest,
+    Failover,
+    Patience,
+    Usage,
+)
 from andon.context import Calibrations, ContextManager, TruncationStrategy
 from andon.effects import Emit, Steps
 from andon.errors import AndonError, BackendError, RequestTimeout
@@ -38,6 +47,7 @@ class House:
     :param truncation_block: how many turns of a chat that is too long are left out at a time.
     :param clock: gives seconds, never going back.
     :param observe: is told of events; where None, none is made.
+    :param backends: those that have been made, by name.
     """
 
     find_backend: Callable[[str], BackendSpec]
@@ -51,6 +61,7 @@ class House:
     truncation_block: int = 1
     clock: Callable[[], float] = time.monotonic
     observe: Callable[[Event], None] | None = None
+    backends: Mapping[str, Backend] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ class Trip:
     #: Who is asked at the moment.
     asked: Candidate | None = None
     #: How long to wait for whoever is asked.
-    patience: Patience = Patience()
+    patience: Patience = USUAL_PATIENCE
     #: The failure of whoever is asked at the moment that was noted already.
     noted: AndonError | None = None
     #: How many requests were sent.
@@ -130,7 +141,7 @@ class Trip:
 
     def begin_anew(self) -> None:
         """Forget an answer of which the caller has nothing."""
-        if not self.delivering:
+        if self.answer.started and not self.delivering:
             self.answer = Answer()
             self.held.clear()
 

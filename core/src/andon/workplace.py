@@ -86,6 +86,7 @@ class Workplace:
             self._backends,
             breaker,
             router_waits=getattr(self.house.router, "waits", False),
+            health_waits=self.house.health.waits,
         )
 
     def find_backend(self, name: str) -> BackendSpec:
@@ -211,6 +212,7 @@ class Workplace:
             find_manager=lru_cache(maxsize=256)(partial(_find_manager, profiles, plugins)),
             truncation_block=settings.truncation_block,
             clock=time.monotonic,
+            backends=self._backends,
             observe=Observers(observers) if observers else None,
         )
 

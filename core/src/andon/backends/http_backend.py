@@ -83,6 +83,11 @@ class HTTPBackend:
         """Return the models that can be asked for by name, without asking the server."""
         return self._models
 
+    @property
+    def measures(self) -> bool:
+        """Whether it can measure prompts at all."""
+        return self._count is not None
+
     def measure(self, request: ChatRequest) -> PromptMeasure | None:
         """Return the size of the request's prompt, or None where it cannot be known."""
         return None if self._count is None else self._count(request)

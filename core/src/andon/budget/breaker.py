@@ -201,14 +201,15 @@ class CostCircuitBreaker:
 
     def _hold(self, amount: int, labels: Mapping[str, str]) -> Hold:
         now = self._moment()
+        created = now.timestamp()
         paying = charges(self._daily, self.config.budgets, labels, self._calendar.periods(now))
         return Hold(
             # A forked process counts on from the same number: its own number tells them apart.
             id=f"{self._name}-{os.getpid():x}-{next(self._numbers):x}",
             amount=amount,
             charges=tuple(paying),
-            created=now.timestamp(),
-            expires=now.timestamp() + self.config.lease_seconds,
+            created=created,
+            expires=created + self.config.lease_seconds,
             backend=labels.get("backend", ""),
             model=labels.get("model", ""),
         )
@@ -244,8 +245,10 @@ class CostCircuitBreaker:
 
     def _warning(self, charge: Charge, used: int) -> BudgetWarning | None:
         account, period, limit = charge
+        if limit is None or not used:
+            return None
         threshold = Decimal(str(self.config.warning_threshold))
-        if limit is None or not used or used < threshold * limit:
+        if used < threshold * limit:
             return None
         if not self.ledger.mark(account, period, f"warned at {threshold} of {limit}"):
             return None

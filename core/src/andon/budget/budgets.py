@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -83,14 +83,12 @@ def charges(
     :param labels: the request's labels.
     :param periods: the names of the current periods.
     """
-
-    def under() -> Iterator[Charge]:
-        for name, budget in budgets.items():
-            account = budget.account(name, labels)
-            if account is not None:
-                yield Charge(account, periods[budget.period], to_nano(budget.limit_usd))
-
-    return (Charge(ALL, periods["day"], daily), *under())
+    paying = [Charge(ALL, periods["day"], daily)]
+    for name, budget in budgets.items():
+        account = budget.account(name, labels)
+        if account is not None:
+            paying.append(Charge(account, periods[budget.period], to_nano(budget.limit_usd)))
+    return paying
 
 
 def check_budgets(budgets: Mapping[str, Budget]) -> None:

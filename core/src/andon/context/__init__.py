@@ -1,6 +1,6 @@
 """The context window: how large a chat is, whether it fits, and what is left out if it does not."""
 
-from andon.context.calibration import Calibration, Calibrations
+from andon.context.calibration import Calibration, Calibrations, PromptSize
 from andon.context.counting import IMAGE_TOKENS, ChatCounter, CountTools, has_images
 from andon.context.manager import ContextManager
 from andon.context.rendered import RenderedCounter
@@ -15,6 +15,7 @@ __all__ = [
     "ContextManager",
     "ContextWindow",
     "CountTools",
+    "PromptSize",
     "RenderedCounter",
     "Truncation",
     "TruncationStrategy",

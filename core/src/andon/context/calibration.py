@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from andon.chat import ChatRequest
@@ -13,6 +13,24 @@ from andon.tokens import Exactness, TokenCount
 
 #: How many prompts' sizes are remembered for each model, and for how many models.
 _PROMPTS, _MODELS = 4096, 256
+
+
+@dataclass(slots=True)
+class PromptSize:
+    """What is known of the size of a prompt before it is sent.
+
+    :param bound: a number of tokens that it does not pass.
+    :param bytes_bound: the same by its bytes alone.
+    :param fingerprint: tells it from other prompts.
+    :param images: whether there are images in it.
+    :param continues: whether its last message is to be continued.
+    """
+
+    bound: TokenCount
+    bytes_bound: int
+    fingerprint: int
+    images: bool
+    continues: bool
 
 
 class Calibration:
@@ -38,42 +56,59 @@ class Calibration:
         :param request: what was sent.
         :param tokens: what the provider counted, its own framing and cached tokens included.
         """
-        bound = self._counter.request(request).tokens
-        if tokens <= 0 or request.continue_final_message:
+        self.learn(self.size(request), tokens)
+
+    def learn(self, size: PromptSize, tokens: int) -> None:
+        """Learn the size of a prompt that was bounded before.
+
+        :param size: its size as far as it was known.
+        :param tokens: what the provider counted, its own framing and cached tokens included.
+        """
+        if tokens <= 0 or size.continues:
             return
-        # The last fingerprint is that of the whole prompt.
-        *_, whole = _fingerprints(request)
+        bound = size.bytes_bound
         with self._lock:
-            self._sizes[whole] = tokens
-            self._sizes.move_to_end(whole)
+            self._sizes[size.fingerprint] = tokens
+            self._sizes.move_to_end(size.fingerprint)
             if len(self._sizes) > _PROMPTS:
                 self._sizes.popitem(last=False)
             # A server may write more into a prompt than it was sent: found documents, say.
             self._excess = max(self._excess, tokens - bound)
-            if tokens <= bound and not has_images(request.messages):
+            if tokens <= bound and not size.images:
                 self._least = min(self._least, tokens / bound)
                 self._most = max(self._most, tokens / bound)
 
     def bound(self, request: ChatRequest) -> TokenCount:
         """Return a number of tokens that a request's prompt does not pass."""
+        return self.size(request).bound
+
+    def size(self, request: ChatRequest) -> PromptSize:
+        """Return what is known of the size of a request's prompt before it is sent."""
         bound = self._counter.request(request)
+        images = has_images(request.messages)
+        # The last fingerprint is that of the whole prompt.
+        fingerprints = _fingerprints(request)
+        size = PromptSize(
+            bound, bound.tokens, fingerprints[-1], images, request.continue_final_message
+        )
         if self._excess:
-            bound = replace(bound, tokens=bound.tokens + self._excess)
-        known = self._known(request) if request.prompt is None else None
+            size.bound = bound = replace(bound, tokens=bound.tokens + self._excess)
+        known = self._known(fingerprints) if request.prompt is None else None
         if known is None:
-            return bound
+            return size
         place, tokens = known
-        rest = sum(self._counter.costs(request.messages[place:])) + self._counter.overhead()
-        if tokens + rest >= bound.tokens:
-            return bound
-        method = "reported by the provider, and the bytes of what came after"
-        return TokenCount(tokens + rest, Exactness.UPPER_BOUND, method)
+        after = request.messages[place:]
+        rest = (sum(self._counter.costs(after)) if after else 0) + self._counter.overhead()
+        if tokens + rest < bound.tokens:
+            method = "reported by the provider, and the bytes of what came after"
+            size.bound = TokenCount(tokens + rest, Exactness.UPPER_BOUND, method)
+        return size
 
     def estimate(self, request: ChatRequest) -> TokenCount:
         """Return about how many tokens a request's prompt has, as far as anything was learnt."""
         if not self._most:
             return self._counter.request(request)
-        known = self._known(request) if request.prompt is None else None
+        known = self._known(_fingerprints(request)) if request.prompt is None else None
         counter = self.counter()
         if known is None:
             return counter.request(request)
@@ -88,14 +123,13 @@ class Calibration:
     def _spread(self) -> float:
         return 1 - self._least / self._most
 
-    def _known(self, request: ChatRequest) -> tuple[int, int] | None:
+    def _known(self, fingerprints: Sequence[int]) -> tuple[int, int] | None:
         """Return how many messages the longest known beginning has, and its size in tokens."""
-        found = None
-        for place, fingerprint in enumerate(_fingerprints(request)):
-            tokens = self._sizes.get(fingerprint)
+        for place in range(len(fingerprints) - 1, -1, -1):
+            tokens = self._sizes.get(fingerprints[place])
             if tokens is not None:
-                found = place, tokens
-        return found
+                return place, tokens
+        return None
 
 
 class Calibrations:
@@ -122,22 +156,14 @@ class Calibrations:
             return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What a prompt consists of before its messages."""
-
-    tools: str
-    schema: str
-    prompt: str | None
-
-
-def _fingerprints(request: ChatRequest) -> Iterator[int]:
-    """Give a number for each beginning of a prompt: without messages, with one, and so on."""
-    schema = request.response_format.schema
+def _fingerprints(request: ChatRequest) -> Sequence[int]:
+    """Return a number for each beginning of a prompt: without messages, with one, and so on."""
+    form, schema = request.response_format, request.response_format.schema
     tools = f"{request.tool_choice}{request.tools!r}" if request.tools else ""
-    start = _Start(tools, "" if schema is None else repr(schema), request.prompt)
-    fingerprint = hash((start, request.response_format.kind, request.reasoning_effort))
-    yield fingerprint
+    before = (tools, "" if schema is None else repr(schema), request.prompt)
+    fingerprint = hash((before, form.kind, request.reasoning_effort))
+    found = [fingerprint]
     for message in request.messages:
         fingerprint = hash((fingerprint, message))
-        yield fingerprint
+        found.append(fingerprint)
+    return found

@@ -78,6 +78,7 @@ class ChatCounter:
             self._error = 1 - scale
         else:
             self.exactness, self.method = Exactness.UPPER_BOUND, "bytes of the text"
+        self._opening = _OPENING if tokenizer is not None else self._scaled(_BOUND_OPENING)
 
     def count(
         self,
@@ -102,7 +103,7 @@ class ChatCounter:
     def request(self, request: ChatRequest) -> TokenCount:
         """Return the size of a request's prompt."""
         if request.prompt is not None:
-            tokens = self._opening() + self.text(request.prompt)
+            tokens = self._opening + self.text(request.prompt)
             return TokenCount(tokens, self.exactness, self.method, self._error)
         return self.count(request.messages, request.tools, request.response_format.schema)
 
@@ -127,7 +128,7 @@ class ChatCounter:
         self, tools: tuple[Tool, ...], schema: Mapping[str, Any] | None
     ) -> tuple[int, bool]:
         """Return the tokens beside the messages, and whether the framing of all is known."""
-        tokens, known = self._opening(), schema is None
+        tokens, known = self._opening, schema is None
         if schema is not None:
             tokens += self.text(json.dumps(schema, ensure_ascii=False, default=str))
         if not tools:
@@ -139,9 +140,6 @@ class ChatCounter:
             tokens += self._scaled(_BOUND_TOOLS + _BOUND_PER_MESSAGE * len(tools))
         texts = (json.dumps(tool.to_openai(), ensure_ascii=False, default=str) for tool in tools)
         return tokens + sum(map(self.text, texts)), False
-
-    def _opening(self) -> int:
-        return _OPENING if self._tokenizer is not None else self._scaled(_BOUND_OPENING)
 
     def _cost(self, message: ChatMessage) -> int:
         known = self._memo.get(message)

@@ -79,19 +79,17 @@ class PriceTable:
 
     def find(self, backend: str, model: str, locality: Locality) -> Price | None:
         """Return a model's price, or None where nobody knows it."""
-        for price in self._told(backend, model):
-            if price is not None:
-                return price
+        # What the program and its operator say comes first.
+        price = self._in(self.overrides, backend, model)
+        if price is None and self.hook is not None:
+            price = self.hook(backend, model)
+        for table in self.tables if price is None else ():
+            price = price or self._in(table, backend, model)
+        if price is not None:
+            return price
         if locality in _OWN_HARDWARE:
             return _FREE
         return self.ask(backend, model) or self._in(self.built_in, backend, model)
-
-    def _told(self, backend: str, model: str) -> Iterator[Price | None]:
-        """Give what the program and its operator say."""
-        yield self._in(self.overrides, backend, model)
-        yield None if self.hook is None else self.hook(backend, model)
-        for table in self.tables:
-            yield self._in(table, backend, model)
 
     def _in(self, table: Mapping[str, Priced], backend: str, model: str) -> Price | None:
         if not table:

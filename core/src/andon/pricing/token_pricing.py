@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 
@@ -45,6 +46,20 @@ class TokenPricing:
     audio_output: int
     long_context: tuple[tuple[int, TokenPricing], ...] = ()
     batch: TokenPricing | None = None
+    #: The dearest rates of prompt and answer, with images and sound or without, and what rounding
+    #: may add. Made once: a price is looked at for each request.
+    _dearest: Mapping[tuple[bool, bool], tuple[int, int, int]] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        outputs = (self.output, self.reasoning, self.image_output, self.audio_output)
+        dearest = {
+            (images, audio): _dearest_of(self._input_rates(images, audio), outputs)
+            for images in (False, True)
+            for audio in (False, True)
+        }
+        object.__setattr__(self, "_dearest", dearest)
 
     @classmethod
     def from_price(cls, price: Price) -> TokenPricing:
@@ -60,8 +75,9 @@ class TokenPricing:
     @property
     def is_free(self) -> bool:
         """Whether nothing costs anything."""
-        rates = (*self._input_rates(images=True, audio=True), *self._output_rates())
-        return not any(rates) and all(tier.is_free for _, tier in self.long_context)
+        dearest_input, dearest_output, _ = self._dearest[True, True]
+        free = not dearest_input and not dearest_output
+        return free and all(tier.is_free for _, tier in self.long_context)
 
     @property
     def in_batch(self) -> TokenPricing:
@@ -74,7 +90,11 @@ class TokenPricing:
         :param usage: tokens used. Classes never overlap: cached tokens and cache writes are taken
             out of the input first, then images and sound; reasoning out of the output first.
         """
-        pricing = self._at(usage.input_tokens)
+        pricing = self._at(usage.input_tokens) if self.long_context else self
+        if usage.is_plain:
+            return _cost(usage.input_tokens, pricing.input) + _cost(
+                usage.output_tokens, pricing.output
+            )
         fresh = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
         heard = min(usage.audio_input_tokens, max(fresh, 0))
         seen = min(usage.image_input_tokens, max(fresh - heard, 0))
@@ -107,32 +127,26 @@ class TokenPricing:
         :param images: whether the prompt may have images.
         :param audio: whether the prompt may have sound.
         """
+        dearest_input, dearest_output, rounding = self._dearest[images, audio]
+        bound = _cost(input_tokens, dearest_input) + _cost(max_output_tokens, dearest_output)
+        bound += rounding
         # The prompt may turn out shorter than its bound, and fall into any tier below it.
-        tiers = [self, *(tier for above, tier in self.long_context if input_tokens > above)]
-        bounds = (
-            _bound(
-                tier._input_rates(images=images, audio=audio),  # noqa: SLF001
-                input_tokens,
-                tier._output_rates(),  # noqa: SLF001
-                max_output_tokens,
-            )
-            for tier in tiers
-        )
-        return max(bounds)
+        for above, tier in self.long_context:
+            if input_tokens > above:
+                more = tier.bound_nano(input_tokens, max_output_tokens, images=images, audio=audio)
+                bound = max(bound, more)
+        return bound
 
     def _at(self, input_tokens: int) -> TokenPricing:
         return next((tier for above, tier in self.long_context if input_tokens > above), self)
 
-    def _input_rates(self, *, images: bool, audio: bool) -> tuple[int, ...]:
+    def _input_rates(self, images: bool, audio: bool) -> tuple[int, ...]:
         rates = (self.input, self.cached_input, self.cache_write)
         return (
             *rates,
             *((self.image_input,) if images else ()),
             *((self.audio_input,) if audio else ()),
         )
-
-    def _output_rates(self) -> tuple[int, ...]:
-        return (self.output, self.reasoning, self.image_output, self.audio_output)
 
 
 @lru_cache(maxsize=1024)
@@ -161,10 +175,8 @@ def _cost(tokens: int, rate: int) -> int:
     return -(-tokens * rate // _TOKENS_PER_PRICE)
 
 
-def _bound(
-    input_rates: tuple[int, ...], inputs: int, output_rates: tuple[int, ...], outputs: int
-) -> int:
+def _dearest_of(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> tuple[int, int, int]:
     # Where a token costs a fraction of a nano-dollar, each class is rounded up for itself.
-    rates = (*input_rates, *output_rates)
+    rates = (*inputs, *outputs)
     rounding = len(rates) - 2 if any(rate % _TOKENS_PER_PRICE for rate in rates) else 0
-    return _cost(inputs, max(input_rates)) + _cost(outputs, max(output_rates)) + rounding
+    return max(inputs), max(outputs), rounding

@@ -88,22 +88,30 @@ def write_head(method: str, target: Target, headers: Mapping[str, str], length: 
     :param length: bytes of its body.
     :raises LocalProtocolError: a header holds what would end it.
     """
+    head = _head(method, target, tuple(headers.items()))
+    if length or method not in {"GET", "HEAD"}:
+        return b"%bcontent-length: %d\r\n\r\n" % (head, length)
+    return head + b"\r\n"
+
+
+# A backend's headers are mostly the same ones, from call to call.
+@lru_cache(maxsize=256)
+def _head(method: str, target: Target, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Return the head of a request, but for the length of its body and the empty line."""
     fields = {"host": target.authority, "accept-encoding": "gzip, deflate"}
-    for name, value in headers.items():
+    for name, value in headers:
         fields[name.lower()] = value
     # Where the request ends is for nobody else to say: what is missing, or too much, would be
     # taken for the beginning of the next one.
     fields.pop("transfer-encoding", None)
     fields.pop("content-length", None)
-    if length or method not in {"GET", "HEAD"}:
-        fields["content-length"] = str(length)
     lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
     # The second question finds a value that pretends to be a header of its own.
     if not _SENT.fullmatch(lines) or lines.count("\n") != len(fields):
         raise LocalProtocolError(f"the header {_spoiled(fields)!r} holds what no header may")
     if not _METHOD.fullmatch(method):
         raise LocalProtocolError(f"{method!r} is no method")
-    return f"{method} {target.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+    return f"{method} {target.path} HTTP/1.1\r\n{lines}".encode("latin-1")
 
 
 def _spoiled(fields: Mapping[str, str]) -> str:

@@ -29,6 +29,9 @@ _REASONS = {
     "safety": FinishReason.CONTENT_FILTER,
 }
 
+#: The counts of a server that tells no parts of them.
+_TOTALS = {"prompt_tokens", "completion_tokens", "total_tokens"}
+
 #: Words for an answer that the server gave up.
 _ABORTED = {"abort", "cancelled", "insufficient_system_resource"}
 
@@ -61,9 +64,11 @@ def read_usage(value: Any) -> Usage | None:
     """
     if not isinstance(value, dict) or not value:
         return None
+    inputs, outputs = count_of(value, "prompt_tokens"), count_of(value, "completion_tokens")
+    if len(value) <= 3 and value.keys() <= _TOTALS:
+        return Usage(inputs, outputs)
     prompt = value.get("prompt_tokens_details") or {}
     completion = value.get("completion_tokens_details") or {}
-    inputs, outputs = count_of(value, "prompt_tokens"), count_of(value, "completion_tokens")
     cached = count_of(prompt, "cached_tokens") or count_of(value, "prompt_cache_hit_tokens")
     written = count_of(prompt, "cache_write_tokens") or count_of(prompt, "created_cache_tokens")
     reasoning = count_of(completion, "reasoning_tokens") or count_of(value, "reasoning_tokens")
@@ -132,8 +137,7 @@ def read_message(body: Mapping[str, Any], identifier: str | None) -> ChatDelta:
     choice = body["choices"][0]
     message = choice.get("message") or {}
     refusal = text_of(message.get("refusal"))
-    calls = ToolCalls()
-    pieces = calls.read(calls_of(message)) + calls.missing_ids()
+    pieces = _whole_calls(calls_of(message))
     raw = name_of(choice.get("finish_reason"))
     text = text_of(message.get("content") or choice.get("text")) + refusal
     return ChatDelta(
@@ -147,6 +151,13 @@ def read_message(body: Mapping[str, Any], identifier: str | None) -> ChatDelta:
         request_id=identifier or id_of(body),
         logprobs=logprobs_of(choice, text),
     )
+
+
+def _whole_calls(pieces: Sequence[Mapping[str, Any]]) -> tuple[ToolCallDelta, ...]:
+    if not pieces:
+        return ()
+    calls = ToolCalls()
+    return calls.read(pieces) + calls.missing_ids()
 
 
 @dataclass(slots=True)

@@ -30,7 +30,9 @@ def chat_body(
     # The model comes first: routers read it from the body's beginning.
     body: dict[str, Any] = {"model": request.model}
     body["messages"] = [_message(message, quirks, profile) for message in request.messages]
-    body |= _tools(request, quirks)
+    if request.tools:
+        # A choice without tools is an error at OpenAI.
+        body |= _tools(request, quirks)
     if request.response_format.kind != "text":
         body["response_format"] = _response_format(request.response_format, quirks)
     if request.reasoning_effort is not None:
@@ -39,7 +41,8 @@ def chat_body(
         # Both have to be said: the generation prompt is on by default, and contradicts the other.
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     body |= _chat_logprobs(request, quirks)
-    return body | _common(request, quirks, profile.max_tokens_field or quirks.max_tokens_field)
+    body |= _common(request, quirks, profile.max_tokens_field or quirks.max_tokens_field)
+    return body
 
 
 def prompt_body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
@@ -64,6 +67,13 @@ def refuse_unsupported(request: ChatRequest, quirks: Quirks) -> None:
     """
     raw = request.prompt is not None
     kind = request.response_format.kind
+    special = raw or request.tools or request.continue_final_message or kind != "text"
+    if not special and (
+        request.sampling.seed is None
+        and request.reasoning_effort is None
+        and request.top_logprobs is None
+    ):
+        return
     keeps = {"json_schema": quirks.json_schema, "json_object": quirks.json_object}.get(kind, True)
     refused = {
         "a raw prompt": raw and not quirks.completions,
@@ -89,20 +99,25 @@ def refuse_unsupported(request: ChatRequest, quirks: Quirks) -> None:
 def _common(request: ChatRequest, quirks: Quirks, max_tokens_field: str) -> dict[str, Any]:
     sampling = request.sampling
     top_p = None if sampling.top_p == 1 and not quirks.full_top_p else sampling.top_p
-    body = {
-        max_tokens_field: sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": top_p,
+    body: dict[str, Any] = {}
+    if sampling.max_tokens is not None:
+        body[max_tokens_field] = sampling.max_tokens
+    if sampling.temperature is not None:
+        body["temperature"] = sampling.temperature
+    if top_p is not None:
+        body["top_p"] = top_p
+    if sampling.stop:
         # Always a list: some servers take nothing else.
-        "stop": list(sampling.stop) or None,
-        "seed": sampling.seed,
-        "stream": request.stream or None,
-        # Without a stream these options are an error at OpenAI.
-        "stream_options": (
-            {"include_usage": True} if request.stream and quirks.stream_options else None
-        ),
-    }
-    return {name: value for name, value in body.items() if value is not None} | dict(quirks.extra)
+        body["stop"] = list(sampling.stop)
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
+    if request.stream:
+        body["stream"] = True
+        if quirks.stream_options:
+            # Without a stream these options are an error at OpenAI.
+            body["stream_options"] = {"include_usage": True}
+    body.update(quirks.extra)
+    return body
 
 
 def _chat_logprobs(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
@@ -160,9 +175,6 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _tools(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
-    # A choice without tools is an error at OpenAI, and "auto" is what everybody does by default.
-    if not request.tools:
-        return {}
     tools: dict[str, Any] = {"tools": [_tool(tool) for tool in request.tools]}
     match request.tool_choice:
         case "auto":

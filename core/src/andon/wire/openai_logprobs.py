@@ -17,6 +17,8 @@ def logprobs_of(choice: Mapping[str, Any], text: str) -> tuple[TokenLogprob, ...
     :param text: the text of the piece.
     """
     value = choice.get("logprobs")
+    if value is None:
+        return ()
     if not isinstance(value, Mapping):
         # In a stream the number 0.0 is a certainty.
         alone = _number(value) if text else None

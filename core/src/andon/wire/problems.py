@@ -187,7 +187,11 @@ def request_id(headers: Mapping[str, str], *names: str) -> str | None:
     :param headers: the reply's headers, names in lower case.
     :param names: headers that carry it, besides the usual ones.
     """
-    return next((headers[name] for name in (*names, *_ID_HEADERS) if headers.get(name)), None)
+    for name in (*names, *_ID_HEADERS):
+        found = headers.get(name)
+        if found:
+            return found
+    return None
 
 
 def page_text(text: str) -> str:
