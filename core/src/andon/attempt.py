@@ -35,10 +35,10 @@ from andon.effects import (
     Emit,
     Next,
     Reserve,
+    Send,
     Settle,
     Steps,
     create,
-    send,
 )
 from andon.errors import (
     AndonError,
@@ -288,7 +288,7 @@ def _follow(
     """Send the request and follow the stream to its end."""
     number = trip.sent
     sent_at = trip.house.clock()
-    stream = yield from send(backend, request, timeout)
+    stream: Any = yield Send(backend, request, timeout)
     try:
         first: ChatDelta | None = yield Next(stream)
         now = trip.house.clock()

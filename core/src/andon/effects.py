@@ -203,19 +203,6 @@ def count_there(backend: Backend, request: ChatRequest) -> Steps[int | None]:
     return tokens
 
 
-def send(backend: Backend, request: ChatRequest, timeout: float | None) -> Steps[Any]:
-    """Have a request sent."""
-    return (yield Send(backend, request, timeout))
-
-
-def admit(
-    router: Router, candidates: Sequence[Candidate], ask: Ask, now: float
-) -> Steps[Admission]:
-    """Have a request let in."""
-    admission: Admission = yield Admit(router, candidates, ask, now)
-    return admission
-
-
 def wait_turn(turn: Turn, timeout: float | None) -> Steps[bool]:
     """Wait for a turn in a queue."""
     came: bool = yield WaitTurn(turn, timeout)

@@ -27,7 +27,7 @@ from andon.tokens import Exactness, TokenCount
 Size: TypeAlias = Callable[[ChatRequest], Steps[PromptMeasure | None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fitted:
     """A request that fits, as far as can be known.
 

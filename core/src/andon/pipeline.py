@@ -27,7 +27,7 @@ from andon.announcements import (
 )
 from andon.attempt import ask, conclude, finish, upper_bound
 from andon.chat import USUAL_PATIENCE, Attempt, ChatRequest, ChatResponse, Patience
-from andon.effects import Leave, Steps, admit, probe, wait_turn
+from andon.effects import Admit, Leave, Steps, probe, wait_turn
 from andon.errors import (
     AndonError,
     AnsweredElsewhere,
@@ -81,7 +81,7 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
         now = trip.house.clock()
         if order.timeout is not None:
             trip.deadline = now + order.timeout
-        admission = yield from admit(house.router, _select(trip, now), _ask_of(trip), now)
+        admission: Admission = yield Admit(house.router, _select(trip, now), _ask_of(trip), now)
         answered = False
         try:
             yield from _wait_for_turn(trip, admission)
@@ -244,7 +244,7 @@ def _ask_next(
     delay = trip.order.failover.hedge_after
     two = trip.sent + 2 <= trip.order.failover.max_attempts
     if delay is None or trip.delivering or not queue.waiting or not two:
-        return (yield from _ask_every_way(trip, candidate))
+        return _ask_every_way(trip, candidate)
     other = queue.waiting[0]
     asked = (candidate, other)
 
@@ -267,7 +267,7 @@ def _ask_next(
         if trip.asked is other:
             admission.move(other, trip.house.clock())
 
-    return (yield from race(ask(trip, candidate, None), second, delay, Notes(failed, lost)))
+    return race(ask(trip, candidate, None), second, delay, Notes(failed, lost))
 
 
 def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:
@@ -279,8 +279,11 @@ def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:
 
 def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
     """Ask one candidate; where it is to go on with an answer, in each way that there is."""
-    if not trip.delivering:
-        return (yield from ask(trip, candidate, None))
+    # No generator of its own: each effect goes through all of them.
+    return _go_on(trip, candidate) if trip.delivering else ask(trip, candidate, None)
+
+
+def _go_on(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
     problem: AndonError | None = None
     size, refused = trip.answer.size, False
     for way in resumptions(trip.order.request, trip.answer):

@@ -64,7 +64,7 @@ class House:
     backends: Mapping[str, Backend] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Order:
     """What a caller wants.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from andon.routing.load import LoadStore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Uncounted:
     """A request that is counted nowhere."""
 

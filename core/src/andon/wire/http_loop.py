@@ -26,6 +26,11 @@ _MANY, _FEW = 256 * 1024, 64 * 1024
 #: Larger bodies are not copied together with their head.
 _SMALL = 64 * 1024
 
+#: Smaller requests, which never have to wait for a slow reader, are written in the loop's next
+#: turn, those of all tasks together: a system call amid Python's work costs it its caches, which
+#: is a sixth of a call where many are under way.
+_SOON = 16 * 1024
+
 
 class Line(asyncio.BufferedProtocol):
     """One connection, for one request at a time."""
@@ -139,11 +144,18 @@ class Line(asyncio.BufferedProtocol):
         self._size, self._error = 0, None
         if self.lost or self._transport is None or self._transport.is_closing():
             raise RemoteProtocolError("it closed the connection without a reply")
-        if len(body) <= _SMALL:
-            self._transport.write(head + body)
-        else:
+        if len(body) > _SMALL:
             self._transport.write(head)
             self._transport.write(body)
+        elif len(body) > _SOON:
+            self._transport.write(head + body)
+        else:
+            self._loop.call_soon(self._write, head + body)
+
+    def _write(self, request: bytes) -> None:
+        # Ended meanwhile, it has told whoever waits.
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(request)
 
     async def drain(self, waits: Waits) -> None:
         """Wait until the request is sent or answered; each piece of it may take a pause."""
