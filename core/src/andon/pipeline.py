@@ -47,7 +47,6 @@ from andon.errors import (
 from andon.failover import FailoverMode, Reaction, Resumption, react, resumptions
 from andon.failover.resumption import ResumeMode, is_complete
 from andon.health import HealthState
-from andon.hedge import Notes, race
 from andon.pricing import TokenPricing
 from andon.privacy.payload import check_payload
 from andon.routing import Admission, Ask, Candidate
@@ -266,6 +265,9 @@ def _ask_next(
         trip.asked = asked[place]
         if trip.asked is other:
             admission.move(other, trip.house.clock())
+
+    # Here, since few ask for it, and every program would wait for it at its start.
+    from andon.hedge import Notes, race
 
     return race(ask(trip, candidate, None), second, delay, Notes(failed, lost))
 

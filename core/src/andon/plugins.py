@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -42,6 +41,9 @@ from andon.specs import (
     RouterSpec,
     TokenizerSpec,
 )
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "andon"
 DISABLE_VARIABLE = "ANDON_DISABLE_PLUGINS"
@@ -312,6 +314,9 @@ class Plugins:
     # -- How they are found and loaded -----------------------------------------------------
 
     def _discover(self, disabled: set[str]) -> None:
+        # Here, since programs that hand their plugins over need not wait for it.
+        from importlib.metadata import entry_points
+
         claims: dict[str, list[EntryPoint]] = {}
         for entry_point in entry_points(group=GROUP):
             claims.setdefault(entry_point.name, []).append(entry_point)

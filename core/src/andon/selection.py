@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from importlib.metadata import entry_points
 
 from andon.errors import ConfigurationError, PrivacyViolation
 from andon.privacy import PrivacyTier
@@ -234,6 +233,9 @@ class BackendSelector:
         :param installed: names of backends that are installed; looked up where None.
         """
         if installed_only and installed is None:
+            # Here, since it takes as long to import as a call of a model server.
+            from importlib.metadata import entry_points
+
             installed = {entry_point.name for entry_point in entry_points(group="andon")}
         known = None if installed is None or not installed_only else set(installed)
         reasons = self.explain()
