@@ -110,9 +110,23 @@ def test_markdown_is_rendered_as_it_arrives(terminal: Any) -> None:
     assert shown.endswith(" • one\n • two\n\nx = 1\n")
 
 
+@pytest.mark.parametrize("no_colour", [False, True])
+def test_markdown_without_colours(terminal: Any, no_colour: bool) -> None:
+    chat = terminal("ask", "stub:markdown", "x", **({"NO_COLOR": "1"} if no_colour else {}))
+    assert chat.ends() == 0
+    codes = {
+        code
+        for each in re.findall(r"\x1b\[([0-9;]*)m", chat.child.before)
+        for code in each.split(";")
+    }
+    coloured = {code for code in codes if code.startswith(("3", "4", "9")) and len(code) > 1}
+    assert bool(coloured) is not no_colour
+    assert "**" not in chat.child.before and " • " in chat.child.before
+
+
 @pytest.mark.parametrize("arguments", [["--raw"], []])
 def test_markdown_is_left_as_it_is_on_request(terminal: Any, arguments: list[str]) -> None:
-    variables = {} if arguments else {"NO_COLOR": "1"}
+    variables = {} if arguments else {"TERM": "dumb"}
     chat = terminal("ask", "stub:markdown", "x", *arguments, **variables)
     chat.expect("# A title\r\n\r\n- **one**\r\n- `two`\r\n\r\n```py\r\nx = 1\r\n```\r\n")
     assert chat.ends() == 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self, TextIO, TypeAlias
 import click
 
 from andon_cli.failures import note
-from andon_cli.terminal import is_styled, is_terminal, safe, style
+from andon_cli.terminal import can_redraw, is_styled, is_terminal, safe, style
 
 if TYPE_CHECKING:
     from andon.chat import ChatDelta, ChatResponse, Failover, Usage
@@ -113,7 +113,7 @@ class AnswerWriter:
         self._markdown: LiveMarkdown | None = None
         self.text = ""
         self.failovers: list[Failover] = []
-        if is_styled(out) and not raw:
+        if can_redraw(out) and not raw:
             from andon_cli.markdown import LiveMarkdown
 
             self._markdown = LiveMarkdown(out)

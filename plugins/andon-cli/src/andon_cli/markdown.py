@@ -7,6 +7,7 @@ block is written again as it grows, and of it only the lines that have changed.
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING, ClassVar, TextIO
@@ -202,6 +203,7 @@ def _rendered(block: str) -> list[str]:
         theme=_THEME,
         highlight=False,
         legacy_windows=False,
+        no_color=bool(os.environ.get("NO_COLOR")),  # weights and the layout remain
     )
     with console.capture() as captured:
         console.print(_Markdown(block))

@@ -22,10 +22,14 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether lines of the stream can be written again, as a screen's can."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def is_styled(stream: TextIO) -> bool:
     """Return whether colours and weights are wanted in the stream."""
-    dumb = os.environ.get("TERM") == "dumb"
-    return stream.isatty() and not dumb and not os.environ.get("NO_COLOR")
+    return can_redraw(stream) and not os.environ.get("NO_COLOR")
 
 
 def style(
