@@ -369,6 +369,16 @@ def test_a_name_that_was_half_written_was_not_asked(place: Place) -> None:
     assert (report.lost, set(place.texts)) == (1, {"r1"})
 
 
+@pytest.mark.parametrize("text", ["my notes\n", "7\n"])
+def test_a_file_of_somebody_else_is_left_alone(place: Place, text: str) -> None:
+    place.write("a")
+    other = place.answers.with_name("answers.jsonl.asked")
+    other.write_text(text)
+    with pytest.raises(InvalidRequestError, match="not of a batch"):
+        place.run(plugin_with(one=Echo()), retry_errors=True)
+    assert other.read_text() == text
+
+
 def test_told_to_stop_it_finishes_what_is_under_way(place: Place) -> None:
     place.write(*map(str, range(9)))
     stop, echo = Event(), Echo()

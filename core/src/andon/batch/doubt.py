@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from andon.batch.files import APPENDING, lines_of, sync_folder, write_all
 from andon.batch.records import BatchAnswer, BatchRequest, lost
-from andon.errors import UnknownPriceError
+from andon.errors import InvalidRequestError, UnknownPriceError
 from andon.options import read_models
 from andon.pricing.token_pricing import TokenPricing
 
@@ -39,13 +39,23 @@ class AskedFile:
 
     @property
     def names(self) -> frozenset[str]:
-        """Who is there; a last name that is only half written was not asked yet."""
+        """Who is there; a last name that is only half written was not asked yet.
+
+        :raises InvalidRequestError: the file is somebody else's.
+        """
         try:
-            return frozenset(
-                json.loads(line) for _, line in lines_of(self._path) if line.endswith(b"\n")
-            )
+            lines = [line for _, line in lines_of(self._path) if line.endswith(b"\n")]
+            names = [json.loads(line) for line in lines]
         except FileNotFoundError:
             return frozenset()
+        except ValueError:
+            names = [None]
+        if not all(isinstance(name, str) for name in names):
+            raise InvalidRequestError(
+                f"{self._path} is not of a batch, and would be overwritten; move it, or name "
+                "another file for the answers"
+            )
+        return frozenset(names)
 
     def noting(self, requests: Iterable[BatchRequest]) -> Iterator[BatchRequest]:
         """Give requests, each when its name is on the disk.

@@ -113,7 +113,8 @@ def run_batch(
         earlier = len(file.done)
         on_progress(count.progress)
         asked = AskedFile(answers)
-        if not retry_errors and (doubted := asked.names - file.done):
+        doubted = asked.names - file.done
+        if doubted and not retry_errors:
             count.deliver(settle_doubt(_named(requests, doubted), job))
         asked.remove()
         left = _until(stop, _named(requests, names - file.done))
