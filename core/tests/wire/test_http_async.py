@@ -1,4 +1,4 @@
-"""The driver for asyncio: a body that is none, and the guard behind a library's error."""
+"""The driver for asyncio: what only a loop can do wrong, and the guard behind a library's error."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from andon.errors import EgressBlocked, TransportError
 from andon.privacy.guard import arm
+from andon.testing.server import Peer, ReceivedRequest, ScriptedServer, cut, respond
 from andon.wire.http_async import AsyncHTTPConnection
 from andon.wire.waits import Timeouts
 
@@ -71,3 +73,44 @@ def test_the_guards_own_error_comes_through() -> None:
 
     with pytest.raises(EgressBlocked, match="guard"):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [10, 30_000, 100_000])
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_connection_that_ends_at_the_last_moment(size: int, repeatable: bool) -> None:
+    """A request that was not sent yet goes over another connection, whatever it is."""
+    heard: list[int] = []
+    ending, ended = threading.Event(), threading.Event()
+
+    def leave(peer: Peer) -> None:
+        ending.wait(10)
+        cut(peer)
+        ended.set()
+
+    def answer(request: ReceivedRequest) -> Any:
+        heard.append(len(request.body))
+        return [respond(200, b"hello"), *([leave] if len(heard) == 1 else [])]
+
+    async def ask(connection: AsyncHTTPConnection, url: str, body: bytes) -> bytes:
+        send = connection.send("POST", url, {}, body, Timeouts(), repeatable=repeatable)
+        async with await send as reply:
+            return await reply.aread()
+
+    async def run(url: str) -> None:
+        connection = AsyncHTTPConnection()
+        try:
+            assert await ask(connection, url, b"first") == b"hello"
+            if size > 20_000:
+                # Sent where it is made: what ends before that is there to be seen.
+                ending.set()
+                assert ended.wait(10)
+            again = asyncio.create_task(ask(connection, url, b"x" * size))
+            # In the turn in which the task begins, and before the one in which it is sent.
+            asyncio.get_running_loop().call_soon(lambda: (ending.set(), ended.wait(10)))
+            assert await again == b"hello"
+        finally:
+            await connection.aclose()
+
+    with ScriptedServer(answer) as server:
+        asyncio.run(run(server.url))
+    assert heard == [5, size]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from andon.wire.http import FAILURES, ConnectionSettings, is_stale, within
 from andon.wire.http_coding import inflater, undo
 from andon.wire.http_connect import connect_async
-from andon.wire.http_errors import ConnectTimeout, RemoteProtocolError
+from andon.wire.http_errors import ConnectTimeout, EndedWhileIdle, RemoteProtocolError
 from andon.wire.http_loop import Line
 from andon.wire.http_parser import Target, read_url, write_head
 from andon.wire.http_pool import IdlePool
@@ -151,6 +151,8 @@ class AsyncHTTPConnection:
             if line is not None:
                 try:
                     return await driver.exchange(line, method, head, body, waits)
+                except EndedWhileIdle:
+                    pass
                 except FAILURES as error:
                     if not (repeatable and is_stale(error, line.parser, idle)):
                         raise
@@ -237,7 +239,7 @@ class _Driver:
             line, idle, old = self._idle.take(target, self._loop.time())
             for other in old:
                 other.end()
-            if line is None or line.is_quiet:
+            if line is None or line.is_idle:
                 return line, idle
             line.end()
 

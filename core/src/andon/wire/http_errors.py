@@ -35,5 +35,9 @@ class RemoteProtocolError(WireError):
     """The reply broke off, or is not valid HTTP."""
 
 
+class EndedWhileIdle(RemoteProtocolError):
+    """The server had ended the connection before it was used again; nothing was sent."""
+
+
 class DecodingError(WireError):
     """The reply's compression is damaged, or one that was not asked for."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from andon.wire.http_connect import silence
-from andon.wire.http_errors import ReadTimeout, RemoteProtocolError, WireError, WriteTimeout
+from andon.wire.http_errors import EndedWhileIdle, ReadTimeout, WireError, WriteTimeout
 from andon.wire.http_parser import ReplyParser, Target
 from andon.wire.waits import Waits
 
@@ -132,30 +132,31 @@ class Line(asyncio.BufferedProtocol):
         sent = not transport.get_write_buffer_size()
         return self.parser.complete and self.parser.keep_alive and sent
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether it is idle, and nothing has come that the loop has not yet seen."""
-        return self.is_idle and self._is_silent()
-
     def send(self, method: str, head: bytes, body: bytes) -> None:
-        """Begin to send a request."""
-        self.parser = ReplyParser(method)
+        """Begin to send a request. Whoever waits is told where the connection has ended."""
+        used, self.parser = self.parser.complete, ReplyParser(method)
         self._pieces = []
         self._size, self._error = 0, None
-        if self.lost or self._transport is None or self._transport.is_closing():
-            raise RemoteProtocolError("it closed the connection without a reply")
-        if len(body) > _SMALL:
-            self._transport.write(head)
-            self._transport.write(body)
-        elif len(body) > _SOON:
-            self._transport.write(head + body)
+        if len(body) <= _SOON:
+            self._loop.call_soon(self._write, used, head + body)
+        elif len(body) <= _SMALL:
+            self._write(used, head + body)
         else:
-            self._loop.call_soon(self._write, head + body)
+            self._write(used, head, body)
 
-    def _write(self, request: bytes) -> None:
-        # Ended meanwhile, it has told whoever waits.
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(request)
+    def _write(self, used: bool, *pieces: bytes) -> None:
+        """Write a request, if the connection has not ended.
+
+        :param used: whether it had one before: what has come since then says that it has ended,
+            though the loop may not have seen it yet.
+        """
+        transport = self._transport
+        gone = self.lost or transport is None or transport.is_closing()
+        if gone or (used and not self._is_silent()):
+            self._fail(EndedWhileIdle("it closed the connection without a reply"))
+            return
+        for piece in pieces:
+            transport.write(piece)  # type: ignore[union-attr]
 
     async def drain(self, waits: Waits) -> None:
         """Wait until the request is sent or answered; each piece of it may take a pause."""
