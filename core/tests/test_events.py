@@ -76,7 +76,7 @@ def test_what_nobody_hears_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(**facts: Any) -> Any:
         raise AssertionError("an event was made")
 
-    monkeypatch.setattr("andon.trip.EventHead", made)
+    monkeypatch.setattr("andon.announcements.EventHead", made)
     quiet = Client(discover=False, plugins=[plugin_with(one=ScriptedBackend())])
     assert quiet.chat("one:m", "hi").text == "Hello world"
     watched = Client(

@@ -7,15 +7,6 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
-from andon.announcements import (
-    tell_answer,
-    tell_attempt,
-    tell_attempt_ended,
-    tell_dropped,
-    tell_reconnected,
-    tell_truncated,
-    tell_warnings,
-)
 from andon.answer import Answer
 from andon.backends import Backend, ContinuesForms, PromptMeasure
 from andon.budget import Reservation
@@ -29,7 +20,7 @@ from andon.chat import (
     Sampling,
     Usage,
 )
-from andon.context import Calibration, ChatCounter, TruncationStrategy, has_images
+from andon.context import Calibration, ChatCounter, PromptSize, TruncationStrategy, has_images
 from andon.effects import (
     Close,
     Emit,
@@ -90,7 +81,8 @@ def ask(trip: Trip, candidate: Candidate, way: Resumption | None) -> Steps[ChatR
             if lesser is None:
                 raise
             request = lesser
-            tell_dropped(trip, candidate, error)
+            if trip.house.announcer is not None:
+                trip.house.announcer.dropped(trip, candidate, error)
 
 
 def _addressed(trip: Trip, candidate: Candidate, request: ChatRequest) -> ChatRequest:
@@ -120,11 +112,8 @@ def _attempt(
         _check_form(way, backend)
     calibration = _calibration(trip, candidate, request.model)
     request, measured = yield from _fit(trip, candidate, backend, request, calibration, tight=tight)
-    if measured is None:
-        bounded = calibration.size(request)
-        size, prompt, images = bounded, bounded.bound, bounded.images
-    else:
-        size, prompt, images = None, measured.count, has_images(request.messages)
+    size = None if measured is not None else calibration.size(request)
+    prompt, images = _known(request, measured, size)
     price = trip.house.prices.price(candidate.spec.family, request.model, candidate.spec.locality)
     pricing = TokenPricing.from_price(price)
     request, bound = _bound(request, measured, prompt, pricing, images=images)
@@ -134,7 +123,9 @@ def _attempt(
     number = trip.sent
     leg = trip.answer if way is None else Answer()
     try:
-        tell_attempt(trip, candidate, measured, 0 if reservation is None else bound)
+        if trip.house.announcer is not None:
+            held = 0 if reservation is None else bound
+            trip.house.announcer.attempt_started(trip, candidate, measured, held)
         yield from _follow(trip, candidate, backend, request, leg, way, timeout)
     except BaseException as error:
         sent = leg.started or _was_read(error)
@@ -184,8 +175,8 @@ def _fit(
         calibration=calibration,
         near=candidate.spec.locality is Locality.LOCAL,
     )
-    if fitted.dropped:
-        tell_truncated(trip, candidate, fitted.dropped)
+    if fitted.dropped and trip.house.announcer is not None:
+        trip.house.announcer.truncated(trip, candidate, fitted.dropped)
     return fitted.request, fitted.measured
 
 
@@ -195,6 +186,16 @@ def _fit(
 def _calibration(trip: Trip, candidate: Candidate, model: str) -> Calibration:
     image_tokens = trip.house.profiles.find(candidate.spec.family, model).image_tokens
     return trip.house.calibrations.of(candidate.spec.name, model, image_tokens)
+
+
+def _known(
+    request: ChatRequest, measured: PromptMeasure | None, size: PromptSize | None
+) -> tuple[TokenCount, bool]:
+    """Return the prompt's size, as far as it is known, and whether there are images in it."""
+    if size is not None:
+        return size.bound, size.images
+    assert measured is not None
+    return measured.count, has_images(request.messages)
 
 
 def _bound(
@@ -234,7 +235,8 @@ def _reserve(trip: Trip, candidate: Candidate, amount: int) -> Steps[Reservation
         return None
     where = {"backend": candidate.spec.name, "model": candidate.ref.model}
     reservation: Reservation = yield Reserve(amount, {**trip.order.labels, **where})
-    tell_warnings(trip, reservation.warnings)
+    if reservation.warnings and trip.house.announcer is not None:
+        trip.house.announcer.warned(trip, reservation.warnings)
     return reservation
 
 
@@ -249,7 +251,8 @@ def _settle(
     bill = trip.bill
     if reservation is not None:
         yield Settle(reservation, bill.cost)
-    tell_attempt_ended(trip, candidate, number, bill, error)
+    if trip.house.announcer is not None:
+        trip.house.announcer.attempt_ended(trip, candidate, number, bill, error)
 
 
 def _was_read(error: BaseException) -> bool:
@@ -292,8 +295,9 @@ def _follow(
     try:
         first: ChatDelta | None = yield Next(stream)
         now = trip.house.clock()
-        tell_answer(trip, candidate, number, now - sent_at)
-        told = partial(tell_reconnected, trip, candidate, number)
+        if trip.house.announcer is not None:
+            trip.house.announcer.answer_started(trip, candidate, number, now - sent_at)
+        told = partial(_tell_reconnected, trip, candidate, number)
         if way is None:
             yield from _hand_through(trip, stream, first, told)
         else:
@@ -305,6 +309,11 @@ def _follow(
             "the answer ended without saying why", partial=trip.answer.text, model=request.model
         )
     trip.house.health.succeeded(str(candidate.ref), now, now - sent_at, trip)
+
+
+def _tell_reconnected(trip: Trip, candidate: Candidate, number: int, found: Reconnected) -> None:
+    if trip.house.announcer is not None:
+        trip.house.announcer.reconnected(trip, candidate, number, found)
 
 
 def _hand_through(

@@ -18,13 +18,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from andon.announcements import (
-    tell_admitted,
-    tell_finished,
-    tell_hedged,
-    tell_received,
-    tell_unanswered,
-)
 from andon.attempt import ask, conclude, finish, upper_bound
 from andon.chat import USUAL_PATIENCE, Attempt, ChatRequest, ChatResponse, Patience
 from andon.effects import Admit, Leave, Steps, probe, wait_turn
@@ -74,7 +67,9 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
     :return: effects; at their end, the whole answer.
     """
     trip = Trip(order, house)
-    tell_received(trip)
+    announcer = house.announcer
+    if announcer is not None:
+        announcer.received(trip)
     try:
         check_payload(house.selector.privacy, order.request)
         now = trip.house.clock()
@@ -84,16 +79,19 @@ def serve(order: Order, house: House) -> Steps[ChatResponse]:
         answered = False
         try:
             yield from _wait_for_turn(trip, admission)
-            tell_admitted(trip, admission, now)
+            if announcer is not None:
+                announcer.admitted(trip, admission, now)
             response = yield from _walk(trip, admission)
             answered = True
         finally:
             now = trip.house.clock()
             yield Leave(admission, now, trip.answer.usage.total_tokens, answered)
     except BaseException as error:
-        tell_unanswered(trip, error)
+        if announcer is not None:
+            announcer.unanswered(trip, error)
         raise
-    tell_finished(trip, response)
+    if announcer is not None:
+        announcer.finished(trip, response)
     return response
 
 
@@ -248,7 +246,8 @@ def _ask_next(
     asked = (candidate, other)
 
     def second() -> Steps[ChatResponse]:
-        tell_hedged(trip, other)
+        if trip.house.announcer is not None:
+            trip.house.announcer.hedged(trip, other)
         return (yield from ask(trip, other, None))
 
     def failed(place: int, error: AndonError) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from andon.answer import Answer
 from andon.backends import Backend
@@ -20,7 +21,6 @@ from andon.chat import (
 from andon.context import Calibrations, ContextManager, TruncationStrategy
 from andon.effects import Emit, Steps
 from andon.errors import AndonError, BackendError, RequestTimeout
-from andon.events import AnswerContinued, AttemptFailed, Event, EventHead
 from andon.failover.policy import FailoverMode, FailoverPolicy
 from andon.failover.resumption import Resumption
 from andon.health import HealthBoard
@@ -29,6 +29,9 @@ from andon.profiles import ProfileTable
 from andon.routing import Candidate, Router
 from andon.selection import BackendSelector, ModelRef
 from andon.specs import BackendSpec
+
+if TYPE_CHECKING:
+    from andon.announcements import Announcer
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class House:
     :param calibrations: what models' own counts have taught about the size of prompts.
     :param truncation_block: how many turns of a chat that is too long are left out at a time.
     :param clock: gives seconds, never going back.
-    :param observe: is told of events; where None, none is made.
+    :param announcer: tells observers of what happens; None where there are none.
     :param backends: those that have been made, by name.
     """
 
@@ -60,7 +63,7 @@ class House:
     calibrations: Calibrations = field(default_factory=Calibrations)
     truncation_block: int = 1
     clock: Callable[[], float] = time.monotonic
-    observe: Callable[[Event], None] | None = None
+    announcer: Announcer | None = None
     backends: Mapping[str, Backend] = field(default_factory=dict)
 
 
@@ -159,16 +162,6 @@ class Trip:
             yield Emit(delta)
         self.held.clear()
 
-    def tell(self, make: Callable[[EventHead], Event]) -> None:
-        """Tell the observers of an event, which is made only where there are any.
-
-        :param make: makes it.
-        """
-        observe = self.house.observe
-        if observe is not None:
-            number, labels = self.order.number, self.order.labels
-            observe(make(EventHead(request_id=number, at=self.house.clock(), labels=labels)))
-
     def note_failure(self, candidate: Candidate, error: AndonError) -> None:
         """Note and tell that a candidate failed or was passed over."""
         backend, model = candidate.spec.name, candidate.ref.model
@@ -178,7 +171,8 @@ class Trip:
         bill, self.bill = self.bill, Bill()
         self.cost += bill.cost
         self.attempts.append(Attempt(backend, model, error, bill.usage, to_usd(bill.cost)))
-        self.tell(lambda head: AttemptFailed(**head, backend=backend, model=model, error=error))
+        if self.house.announcer is not None:
+            self.house.announcer.attempt_failed(self, candidate, error)
 
     def announce(self, candidate: Candidate, way: Resumption) -> Steps[None]:
         """Tell that another candidate goes on with the answer."""
@@ -192,7 +186,8 @@ class Trip:
             delivered=len(self.answer.text),
             reason=str(self.first_break),
         )
-        self.tell(lambda head: AnswerContinued(**head, failover=failover))
+        if self.house.announcer is not None:
+            self.house.announcer.continued(self, failover)
         if self.order.failover.announce and self.hands_over:
             yield Emit(ChatDelta(failover=failover))
 

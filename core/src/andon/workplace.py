@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from andon.backends import Backend, TellsSlots
 from andon.budget import CircuitBreakerConfig, CostCircuitBreaker, Ledger, MemoryLedger
@@ -18,7 +18,6 @@ from andon.context.manager import counter_for
 from andon.drivers import World
 from andon.errors import AndonError, ClientClosedError, SettingsError
 from andon.health import HealthBoard
-from andon.observers import Observers
 from andon.plugins import Plugins
 from andon.pricing import Priced, PriceTable
 from andon.pricing.rows import as_table, read_prices
@@ -32,6 +31,9 @@ from andon.selection import BackendSelector
 from andon.settings import Settings
 from andon.specs import BackendContext, BackendSpec, Locality, ModelCard, ObserverSpec
 from andon.trip import House
+
+if TYPE_CHECKING:
+    from andon.announcements import Announcer
 
 
 class Workplace:
@@ -213,7 +215,7 @@ class Workplace:
             truncation_block=settings.truncation_block,
             clock=time.monotonic,
             backends=self._backends,
-            observe=Observers(observers) if observers else None,
+            announcer=_announcer(observers) if observers else None,
         )
 
     def _context(self, spec: BackendSpec) -> BackendContext:
@@ -232,6 +234,14 @@ class Workplace:
             find_profile=partial(self.house.profiles.find, spec.family),
             egress=self._egress,
         )
+
+
+def _announcer(observers: Sequence[ObserverSpec]) -> Announcer:
+    # Here, since the records of all events take their time to import.
+    from andon.announcements import Announcer
+    from andon.observers import Observers
+
+    return Announcer(Observers(observers), time.monotonic)
 
 
 def _breaker_config(settings: Settings) -> CircuitBreakerConfig:

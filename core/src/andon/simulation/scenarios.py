@@ -9,6 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, TypeVar
 
+from andon.announcements import Announcer
 from andon.backends import Backend
 from andon.budget import Budget, CircuitBreakerConfig, CostCircuitBreaker, MemoryLedger
 from andon.chat import ChatRequest, ResponseFormat, Sampling, Tool
@@ -220,7 +221,7 @@ def _add_processes(
             profiles=_PROFILES,
             health=WatchedHealth(world, rest),
             clock=world.now,
-            observe=world.note,
+            announcer=Announcer(world.note, world.now),
         )
         backends: dict[str, Backend] = {}
         rooms = Rooms(_maker(), backends, make_breaker())
