@@ -240,8 +240,10 @@ def _ask_next(
     """Ask one candidate, and the next one beside it where the caller cannot wait."""
     delay = trip.order.failover.hedge_after
     two = trip.sent + 2 <= trip.order.failover.max_attempts
-    if delay is None or trip.delivering or not queue.waiting or not two:
-        return _ask_every_way(trip, candidate)
+    if trip.delivering:
+        return _go_on(trip, candidate)
+    if delay is None or not queue.waiting or not two:
+        return ask(trip, candidate, None)
     other = queue.waiting[0]
     asked = (candidate, other)
 
@@ -278,13 +280,8 @@ def _is_larger(trip: Trip, candidate: Candidate, window: int) -> bool:
     return known is None or known > window
 
 
-def _ask_every_way(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
-    """Ask one candidate; where it is to go on with an answer, in each way that there is."""
-    # No generator of its own: each effect goes through all of them.
-    return _go_on(trip, candidate) if trip.delivering else ask(trip, candidate, None)
-
-
 def _go_on(trip: Trip, candidate: Candidate) -> Steps[ChatResponse]:
+    """Have a candidate go on with what was delivered, in each way that there is."""
     problem: AndonError | None = None
     size, refused = trip.answer.size, False
     for way in resumptions(trip.order.request, trip.answer):

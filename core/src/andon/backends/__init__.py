@@ -37,6 +37,8 @@ class Backend(Protocol):
     def measure(self, request: ChatRequest) -> PromptMeasure | None:
         """Return the size of the request's prompt, or None where it cannot be known.
 
+        A backend that never knows may have an attribute ``measures = False``, and is not asked.
+
         :raises ConfigurationError: the model cannot be loaded.
         :raises TemplateError: the model's chat template cannot express the messages.
         """
