@@ -75,12 +75,15 @@ def test_the_guards_own_error_comes_through() -> None:
         asyncio.run(run())
 
 
+@pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("size", [10, 30_000, 100_000])
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_a_connection_that_ends_at_the_last_moment(size: int, repeatable: bool) -> None:
+def test_a_connection_that_ends_at_the_last_moment(
+    size: int, repeatable: bool, alone: bool
+) -> None:
     """A request that was not sent yet goes over another connection, whatever it is."""
-    heard: list[int] = []
-    ending, ended = threading.Event(), threading.Event()
+    heard: list[bytes] = []
+    ending, ended, over = threading.Event(), threading.Event(), threading.Event()
 
     def leave(peer: Peer) -> None:
         ending.wait(10)
@@ -88,8 +91,11 @@ def test_a_connection_that_ends_at_the_last_moment(size: int, repeatable: bool) 
         ended.set()
 
     def answer(request: ReceivedRequest) -> Any:
-        heard.append(len(request.body))
-        return [respond(200, b"hello"), *([leave] if len(heard) == 1 else [])]
+        heard.append(request.body)
+        reply = respond(200, b"hello")
+        if request.body == b"other":
+            return [lambda peer: over.wait(10), reply]
+        return [reply, leave] if request.body == b"first" else [reply]
 
     async def ask(connection: AsyncHTTPConnection, url: str, body: bytes) -> bytes:
         send = connection.send("POST", url, {}, body, Timeouts(), repeatable=repeatable)
@@ -99,8 +105,10 @@ def test_a_connection_that_ends_at_the_last_moment(size: int, repeatable: bool) 
     async def run(url: str) -> None:
         connection = AsyncHTTPConnection()
         try:
+            # With another one under way, a small request is sent in the loop's next turn.
+            other = None if alone else asyncio.create_task(ask(connection, url, b"other"))
             assert await ask(connection, url, b"first") == b"hello"
-            if size > 20_000:
+            if alone or size > 20_000:
                 # Sent where it is made: what ends before that is there to be seen.
                 ending.set()
                 assert ended.wait(10)
@@ -108,9 +116,13 @@ def test_a_connection_that_ends_at_the_last_moment(size: int, repeatable: bool) 
             # In the turn in which the task begins, and before the one in which it is sent.
             asyncio.get_running_loop().call_soon(lambda: (ending.set(), ended.wait(10)))
             assert await again == b"hello"
+            over.set()
+            assert other is None or await other == b"hello"
         finally:
+            over.set()
             await connection.aclose()
 
     with ScriptedServer(answer) as server:
         asyncio.run(run(server.url))
-    assert heard == [5, size]
+    others = [] if alone else [b"other"]
+    assert sorted(heard) == sorted([b"first", b"x" * size, *others])

@@ -205,6 +205,7 @@ class _Driver:
         self._settings = settings
         self._loop = loop
         self._idle: IdlePool[Line] = IdlePool(settings.keep_alive)
+        self._under_way = 0
         self._closed = False
 
     async def connect(self, target: Target, waits: Waits) -> Line:
@@ -224,11 +225,13 @@ class _Driver:
         self, line: Line, method: str, head: bytes, body: bytes, waits: Waits
     ) -> AioResponse:
         """Send a request over a connection; return the reply when its head is there."""
+        self._under_way += 1
         try:
-            line.send(method, head, body)
+            line.send(method, head, body, alone=self._under_way == 1)
             await line.drain(waits)
             await line.wait_head(waits.read())
         except BaseException:
+            self._under_way -= 1
             line.end()
             raise
         return AioResponse(self, line, waits)
@@ -245,6 +248,7 @@ class _Driver:
 
     def take_back(self, line: Line) -> None:
         """Keep a connection for the next request, if it can be used again."""
+        self._under_way -= 1
         surplus = [line]
         if line.is_idle and not self._closed:
             surplus = self._idle.put(line.target, line, self._loop.time())

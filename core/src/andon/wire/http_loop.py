@@ -27,8 +27,8 @@ _MANY, _FEW = 256 * 1024, 64 * 1024
 _SMALL = 64 * 1024
 
 #: Smaller requests, which never have to wait for a slow reader, are written in the loop's next
-#: turn, those of all tasks together: a system call amid Python's work costs it its caches, which
-#: is a sixth of a call where many are under way.
+#: turn where others are under way, those of all tasks together: a system call amid Python's work
+#: costs it its caches, which is a sixth of a call.
 _SOON = 16 * 1024
 
 
@@ -132,12 +132,15 @@ class Line(asyncio.BufferedProtocol):
         sent = not transport.get_write_buffer_size()
         return self.parser.complete and self.parser.keep_alive and sent
 
-    def send(self, method: str, head: bytes, body: bytes) -> None:
-        """Begin to send a request. Whoever waits is told where the connection has ended."""
+    def send(self, method: str, head: bytes, body: bytes, *, alone: bool = True) -> None:
+        """Begin to send a request. Whoever waits is told where the connection has ended.
+
+        :param alone: whether no other request of the loop is under way.
+        """
         used, self.parser = self.parser.complete, ReplyParser(method)
         self._pieces = []
         self._size, self._error = 0, None
-        if len(body) <= _SOON:
+        if len(body) <= _SOON and not alone:
             self._loop.call_soon(self._write, used, head + body)
         elif len(body) <= _SMALL:
             self._write(used, head + body)
