@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -56,8 +57,8 @@ TestMemoryMachine.settings = settings(max_examples=50)
 def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
     file = tmp_path / "spend.db"
     file.write_text("a diary, and no database at all; " * 100)
-    with pytest.raises(LedgerError, match=r"spend\.db"):
-        SQLiteLedger(file).balance("all", DAY, 0)
+    with pytest.raises(LedgerError, match=r"spend\.db"), closing(SQLiteLedger(file)) as ledger:
+        ledger.balance("all", DAY, 0)
 
 
 def test_a_file_of_a_newer_andon_is_left_alone(tmp_path: Path) -> None:
@@ -65,8 +66,8 @@ def test_a_file_of_a_newer_andon_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(LedgerError, match="newer"):
-        SQLiteLedger(file).mark("all", DAY, "x")
+    with pytest.raises(LedgerError, match="newer"), closing(SQLiteLedger(file)) as ledger:
+        ledger.mark("all", DAY, "x")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://host/spend.db"])
