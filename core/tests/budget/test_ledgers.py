@@ -66,8 +66,10 @@ def test_a_file_of_a_newer_andon_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(LedgerError, match="newer"), closing(SQLiteLedger(file)) as ledger:
-        ledger.mark("all", DAY, "x")
+    with closing(SQLiteLedger(file)) as ledger:
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="newer"):
+                ledger.mark("all", DAY, "x")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://host/spend.db"])

@@ -191,14 +191,19 @@ class SQLiteLedger:
             connection = sqlite3.connect(
                 self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
+            try:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                with self._lock:
+                    if not self._ready:
+                        self._prepare(connection)
+                        self._ready = True
+                    self._open.append(connection)
+            except BaseException:
+                # Asked again, it must not be taken for one that can be used.
+                connection.close()
+                raise
             self._local.connection = connection
-            with self._lock:
-                self._open.append(connection)
-                if not self._ready:
-                    self._prepare(connection)
-                    self._ready = True
         return connection
 
     @contextmanager
