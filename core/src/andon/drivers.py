@@ -50,7 +50,6 @@ class World:
     """What a client's drivers perform effects on.
 
     :param create: gives the client's one backend of a record, made at its first use.
-    :param backends: those that have been made, by name.
     :param breaker: grants spending.
     :param router_waits: whether the router asks a server, which an event loop must not wait for.
     :param health_waits: whether the same holds for the health of endpoints.
@@ -58,7 +57,6 @@ class World:
     """
 
     create: Callable[[BackendSpec], Backend]
-    backends: Mapping[str, Backend]
     breaker: CostCircuitBreaker
     router_waits: bool = False
     health_waits: bool = False
@@ -165,7 +163,7 @@ def _close(world: World, effect: Close) -> None:
 
 _PERFORM: Mapping[type, Perform] = {
     **_SHARED,
-    Create: lambda world, it: world.backends.get(it.spec.name) or world.create(it.spec),
+    Create: lambda world, it: world.create(it.spec),
     Measure: lambda world, it: it.backend.measure(it.request),
     LearnCard: lambda world, it: learn_card(it.backend, it.model, world.cards),
     CountThere: lambda world, it: count_there(it.backend, it.request),
@@ -247,8 +245,7 @@ async def _acreate(world: World, effect: Create) -> Backend:
     # thread, since the first use of a backend may import an engine.
     import asyncio
 
-    made = world.backends.get(effect.spec.name)
-    return await asyncio.to_thread(world.create, effect.spec) if made is None else made
+    return await asyncio.to_thread(world.create, effect.spec)
 
 
 def _asend(world: World, effect: Send) -> Any:

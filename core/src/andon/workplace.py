@@ -85,7 +85,6 @@ class Workplace:
         )
         self.world = World(
             self.create_backend,
-            self._backends,
             breaker,
             router_waits=getattr(self.house.router, "waits", False),
             health_waits=self.house.health.waits,

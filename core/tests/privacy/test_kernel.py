@@ -147,7 +147,7 @@ def test_what_is_on_is_reported_before_the_program_starts() -> None:
 
 
 def test_a_signal_is_passed_on() -> None:
-    script = "trap 'kill $!; exit 5' TERM; sleep 60 & kill -TERM $PPID; wait; exit 6"
+    script = "trap 'kill $!; exit 5' TERM; sleep 5 & kill -TERM $PPID; wait; exit 6"
     assert launched("sh", "-c", script).returncode == 5
 
 

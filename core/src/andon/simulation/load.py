@@ -261,12 +261,16 @@ class _Town:
             if note is not None and spec.locality is Locality.IN_PROCESS:
                 note(name, self.world.servers[name].service.slots)
         house: House = replace(
-            self._place.house, router=router, health=HealthBoard(), clock=self.world.now
+            self._place.house,
+            router=router,
+            health=HealthBoard(),
+            clock=self.world.now,
+            backends={},  # none but the simulated ones is ever asked
         )
         config = self._place.world.breaker.config
         breaker = CostCircuitBreaker(config, ledger=self.ledger, now=self.now)
         servers: Any = self.world.servers
-        rooms = Rooms(lambda spec: servers[spec.name], servers, breaker)
+        rooms = Rooms(lambda spec: servers[spec.name], breaker)
         self.world.processes.append(Process(self.world, house, rooms, load=load))
 
 

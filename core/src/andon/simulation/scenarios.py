@@ -223,8 +223,7 @@ def _add_processes(
             clock=world.now,
             announcer=Announcer(world.note, world.now),
         )
-        backends: dict[str, Backend] = {}
-        rooms = Rooms(_maker(), backends, make_breaker())
+        rooms = Rooms(_maker(), make_breaker())
         process = Process(
             world,
             house,

@@ -152,7 +152,7 @@ class AsyncHTTPConnection:
                 try:
                     return await driver.exchange(line, method, head, body, waits)
                 except EndedWhileIdle:
-                    pass
+                    pass  # nothing was sent, so whatever it is may go over another one
                 except FAILURES as error:
                     if not (repeatable and is_stale(error, line.parser, idle)):
                         raise
